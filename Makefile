@@ -1,0 +1,59 @@
+# Sekisho. `make demo` and `make test` are all a newcomer needs.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+.PHONY: help demo test check lint types layers content bless bench lock clean install install-dev docs
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+$(VENV)/.run: requirements/run.txt requirements/build.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/build.txt -r requirements/run.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/build.txt -r requirements/dev.txt
+	@touch $@
+
+install: $(VENV)/.run ## the platform in a local environment
+install-dev: $(VENV)/.dev ## with the tools of the developers
+
+demo: $(VENV)/.run ## two weeks of a fictional exchange, attacked; ARGS=--exit ends by itself
+	$(BIN)/sekisho demo $(ARGS)
+
+test: $(VENV)/.dev ## the whole test suite
+	$(BIN)/python -m pytest $(ARGS)
+
+check: lint types layers content ## all gates, under five minutes
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+layers: $(VENV)/.dev
+	$(BIN)/lint-imports
+
+content: $(VENV)/.dev
+	$(BIN)/python -m pytest -q -m "not slow" tests/content tests/model tests/ocsf tests/contract tests/docs
+
+bless: $(VENV)/.dev ## write the golden outputs anew; the diff is the review
+	$(BIN)/python -m tests.content.bless
+
+bench: $(VENV)/.dev ## every published figure
+	$(BIN)/python -m bench
+
+lock: $(VENV)/.dev ## pin the dependencies anew
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements/run.txt
+	$(BIN)/uv pip compile -q pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements/dev.txt
+	printf 'hatchling==1.27.0\neditables\n' | $(BIN)/uv pip compile -q - --universal --python-version 3.11 --generate-hashes --no-header -o requirements/build.txt
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,100 @@
+"""`sekisho`: one command per file, loaded only when called (start-up time)."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import click
+
+from sekisho import __version__
+from sekisho.model import ContentError, Refused, Retry
+from sekisho.settings import Settings, load
+
+COMMANDS = {
+    "up": "sekisho.cli.up",
+    "demo": "sekisho.cli.demo",
+    "status": "sekisho.cli.status",
+    "ingest": "sekisho.cli.ingest",
+    "search": "sekisho.cli.search",
+    "sql": "sekisho.cli.sql",
+    "alerts": "sekisho.cli.alerts",
+    "sources": "sekisho.cli.sources",
+    "rules": "sekisho.cli.rules",
+    "rejects": "sekisho.cli.rejects",
+    "tokens": "sekisho.cli.tokens",
+    "people": "sekisho.cli.master_people",
+    "devices": "sekisho.cli.master_devices",
+    "accounts": "sekisho.cli.master_accounts",
+    "assignments": "sekisho.cli.master_assignments",
+    "networks": "sekisho.cli.master_networks",
+    "decoys": "sekisho.cli.master_decoys",
+    "new": "sekisho.cli.new",
+    "serve": "sekisho.cli.serve",
+}
+
+
+@dataclass
+class Global:
+    """What every command gets as ``ctx.obj``."""
+
+    data: Path
+
+    @cached_property
+    def settings(self) -> Settings:
+        return load(self.data)
+
+
+class _Lazy(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [name for name in COMMANDS if name != "serve"]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        module = COMMANDS.get(cmd_name)
+        if module is None:
+            return None
+        command = importlib.import_module(module).command
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.command(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="sekisho")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=lambda: os.environ.get("SEKISHO_DATA", "sekisho-data"),
+    show_default="$SEKISHO_DATA or ./sekisho-data",
+    help="Data folder of the installation.",
+)
+@click.pass_context
+def group(ctx: click.Context, data: Path) -> None:
+    """Sekisho 関所: every log in one place, the impostor found, the answer guided.
+
+    \b
+    First steps:
+      sekisho demo                    two weeks of a fictional exchange, attacked
+      sekisho up                      start the platform; prints how to point a shipper at it
+      sekisho ingest logs/            read files into it
+      sekisho alerts list             what was found
+      sekisho search 'user:emp0042'   look for anything
+    """
+    ctx.obj = Global(data.resolve())
+
+
+def main() -> None:
+    """Entry point. Errors that a person can mend are one clear paragraph, not a traceback."""
+    try:
+        group(prog_name="sekisho")
+    except ContentError as error:
+        sys.exit(f"sekisho: {error}")
+    except (Refused, Retry) as error:
+        sys.exit(f"sekisho: {error}")
+
+
+if __name__ == "__main__":
+    main()

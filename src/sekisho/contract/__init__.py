@@ -1,0 +1,26 @@
+"""What a content file may say. Content imports this package, ``sekisho.ocsf`` and ``sekisho.model``."""
+
+from sekisho.contract.context import Context
+from sekisho.contract.rule import ATTACK_ID, Match, Rule, Told
+from sekisho.contract.source import Hints, Json, Lines, Recognise, Source, Unmappable, WindowsEvents
+from sekisho.contract.tables import TABLES, Field, Table
+from sekisho.contract.windows import WindowsEvent
+
+__all__ = [
+    "ATTACK_ID",
+    "TABLES",
+    "Context",
+    "Field",
+    "Hints",
+    "Json",
+    "Lines",
+    "Match",
+    "Recognise",
+    "Rule",
+    "Source",
+    "Table",
+    "Told",
+    "Unmappable",
+    "WindowsEvent",
+    "WindowsEvents",
+]

@@ -1,0 +1,53 @@
+"""A detection: a query over a batch of events and the master data, and what it tells a person."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from sekisho.model import Severity, Text
+
+ATTACK_ID = re.compile(r"T\d{4}(\.\d{3})?")
+
+#: One row of the rule's query.
+Match = Mapping[str, Any]
+
+
+class Told(NamedTuple):
+    """What a match means. ``subject`` and ``anchor`` decide the alert's identity (detection.md, I5)."""
+
+    subject: str
+    anchor: str
+    severity: Severity
+    what: Text
+
+
+@dataclass(frozen=True)
+class Rule:
+    """``query`` is DuckDB SQL that reads ``events`` (the batch, or the past in a replay) and the
+    master-data tables of ``sekisho.contract.tables``. It returns one row per matching event with at
+    least all columns of ``events`` (``SELECT e.*, ...``); further columns are facts for ``tell``.
+
+    ``query`` must judge each event by itself and by master data only, so that batch size, order
+    and lateness cannot change the result (detection.md, I2).
+
+    ``tables``   master data without which the rule cannot judge
+    ``columns``  event columns without which the rule cannot judge
+    ``shown``    event columns listed for each piece of evidence
+    """
+
+    id: str
+    title: Text
+    advisory: tuple[str, ...]
+    attack: tuple[str, ...]
+    query: str
+    tell: Callable[[Match], Told]
+    why: Text
+    todo: tuple[Text, ...]
+    columns: tuple[str, ...]
+    tables: tuple[str, ...] = ()
+    shown: tuple[str, ...] = ()
+    author: str = "Sekisho"
+    reference: str = ""
