@@ -1,6 +1,7 @@
 """What a content file may say. Content imports this package, ``sekisho.ocsf`` and ``sekisho.model``."""
 
 from sekisho.contract.context import Context
+from sekisho.contract.discovery import Content, discover
 from sekisho.contract.rule import ATTACK_ID, Match, Rule, Told
 from sekisho.contract.source import Hints, Json, Lines, Recognise, Source, Unmappable, WindowsEvents
 from sekisho.contract.tables import TABLES, Field, Table
@@ -9,6 +10,7 @@ from sekisho.contract.windows import WindowsEvent
 __all__ = [
     "ATTACK_ID",
     "TABLES",
+    "Content",
     "Context",
     "Field",
     "Hints",
@@ -23,4 +25,5 @@ __all__ = [
     "Unmappable",
     "WindowsEvent",
     "WindowsEvents",
+    "discover",
 ]
