@@ -98,7 +98,13 @@ def discover(root: Path | None = None) -> Content:
     problems += _orphans(root)
     if problems:
         raise ContentError(problems)
-    return Content(root, *(MappingProxyType(part) for part in (sources, rules, sigma, files)))
+    return Content(
+        root,
+        MappingProxyType(sources),
+        MappingProxyType(rules),
+        MappingProxyType(sigma),
+        MappingProxyType(files),
+    )
 
 
 def _files(root: Path) -> Iterator[_Found]:

@@ -110,9 +110,11 @@ class _Lines:
         self._start = 1
         self._lines: dict[str, int] = {}
         for node in tree.body:
-            targets = node.targets if isinstance(node, ast.Assign) else ()
-            if isinstance(node, ast.AnnAssign):
-                targets = (node.target,)
+            targets: list[ast.expr] = []
+            if isinstance(node, ast.Assign):
+                targets = node.targets
+            elif isinstance(node, ast.AnnAssign):
+                targets = [node.target]
             if not any(isinstance(target, ast.Name) and target.id == name for target in targets):
                 continue
             self._start = node.lineno
