@@ -1,6 +1,7 @@
 """Settings of one installation: ``sekisho.toml`` in the data folder. Everything has a default."""
 
-from sekisho.settings.load import load
+from sekisho.settings.load import FILE, load
+from sekisho.settings.secret import secret
 from sekisho.settings.shape import (
     Collect,
     Enrich,
@@ -13,8 +14,11 @@ from sekisho.settings.shape import (
     Tls,
     Webhook,
 )
+from sekisho.settings.template import TEMPLATE
 
 __all__ = [
+    "FILE",
+    "TEMPLATE",
     "Collect",
     "Enrich",
     "Lake",
@@ -26,4 +30,5 @@ __all__ = [
     "Tls",
     "Webhook",
     "load",
+    "secret",
 ]

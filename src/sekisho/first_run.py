@@ -1,0 +1,70 @@
+"""The first start of an installation: folder, keys, a token, a commented settings file."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+from typing import NamedTuple
+
+from sekisho.collect.tokens import Tokens
+from sekisho.model import Refused
+from sekisho.settings import FILE, TEMPLATE
+
+_MARK = "sekisho-data"
+
+
+class Prepared(NamedTuple):
+    """``token``: clear text of the first token, only when it was made just now."""
+
+    first: bool
+    token: str | None
+
+
+def prepare(data: Path, now: float) -> Prepared:
+    """Make the data folder complete; what is there stays. ``now``: seconds since 1970 UTC.
+
+    Raises ``Refused`` for a folder that holds something else.
+    """
+    marker = data / _MARK
+    if data.exists() and not marker.exists() and any(data.iterdir()):
+        if not (data / FILE).exists():
+            raise Refused(
+                f"{data} is not empty and not a Sekisho data folder",
+                "name an empty or new folder with --data",
+            )
+    first = not marker.exists()
+    for folder in (data, data / "secrets", data / "run", data / "journal", data / "lake", data / "context"):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.chmod(0o700)
+    key(data / "secrets" / "decoy.key")
+    if not (data / FILE).exists():
+        (data / FILE).write_text(TEMPLATE, encoding="utf-8")
+    token = None
+    tokens = Tokens(data / "secrets" / "tokens.json")
+    if first and not tokens.names():
+        token = tokens.create("default", now=now)
+    if first:
+        marker.write_text("data folder of Sekisho, layout 1\n")
+    return Prepared(first, token)
+
+
+def key(path: Path) -> bytes:
+    """The 256-bit key in this file (hex); made with mode 0600 if it is not there."""
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        text = path.read_text().strip()
+        try:
+            found = bytes.fromhex(text)
+        except ValueError:
+            found = b""
+        if len(found) < 16:
+            raise Refused(f"{path}: not a key in hex", "restore the file from the backup") from None
+        return found
+    with os.fdopen(fd, "w") as file:
+        fresh = secrets.token_bytes(32)
+        file.write(fresh.hex() + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    return fresh

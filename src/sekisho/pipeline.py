@@ -1,0 +1,112 @@
+"""The whole way of an event, on one screen.
+
+A shipper's bytes were framed into records by ``collect`` and journaled by ``journal`` before they were
+acknowledged. From there::
+
+    read -> normalise -> reject -> fold -> enrich -> detect -> alert -> commit
+
+Everything before ``commit`` can be repeated without harm: rejects are keyed by their offset, findings
+by their facts, events by their content. The commit stores the events *and* the journal's offset in one
+transaction, and it is last. So a crash anywhere costs one repeated batch, no event and no alert.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import pyarrow as pa
+
+from sekisho.contract import Context
+from sekisho.journal import Damage, Taken
+from sekisho.lake import Folded
+from sekisho.model import Finding, Frame, Offset, Reject
+from sekisho.normalise import Normalised
+
+
+class Commit(Protocol):
+    def __call__(self, events: pa.Table, upto: int, *, duplicates: dict[str, int]) -> None: ...
+
+
+@dataclass(frozen=True)
+class Stages:
+    """What the pipeline composes; ``wiring`` fills it. See each package for the contract of its stage."""
+
+    read: Callable[[int, int], Taken]  # journal: (first frame, records) -> frames
+    normalise: Callable[[Sequence[Frame]], Normalised]  # records -> events | rejects (pure)
+    reject: Callable[[Sequence[Reject], dict[int, int]], None]  # stored by offset (idempotent)
+    fold: Callable[[pa.Table], Folded]  # what the lake already holds is dropped
+    context: Callable[[], Context]  # master data, versioned
+    enrich: Callable[[pa.Table, Context], pa.Table]  # who, what, where (pure)
+    detect: Callable[[pa.Table, Context], list[Finding]]  # rules (pure)
+    alert: Callable[[Sequence[Finding]], object]  # raised or updated (idempotent)
+    commit: Commit  # events and offset, atomic
+    offset: Callable[[], int | None]  # last frame committed
+
+
+class Step(NamedTuple):
+    """What one batch came to: ``records = events + rejects + duplicates`` always holds."""
+
+    upto: int
+    records: int
+    events: int
+    rejects: int
+    duplicates: int
+    findings: int
+    oldest: int  # receipt of the oldest record, ns UTC
+
+
+def advance(stages: Stages, max_records: int) -> Step | None:
+    """Take the next frames of the journal all the way; None if there are none."""
+    done = stages.offset()
+    taken = stages.read(0 if done is None else done + 1, max_records)
+    if not taken.frames and not taken.damage:
+        return None
+    return process(stages, taken)
+
+
+def process(stages: Stages, taken: Taken, refused: Sequence[Reject] = ()) -> Step:
+    """The way. ``refused`` are records of these frames that a person or the quarantine turned away."""
+    normalised = stages.normalise(taken.frames)
+    rejects = [*without(normalised.rejects, refused), *refused, *map(damaged, taken.damage)]
+    stages.reject(rejects, {frame.number: frame.records.received_at for frame in taken.frames})
+    folded = stages.fold(drop(normalised.events, refused))
+    context = stages.context()
+    events = stages.enrich(folded.events, context)
+    findings = stages.detect(events, context)
+    stages.alert(findings)
+    stages.commit(events, taken.next - 1, duplicates=folded.duplicates)
+    return Step(
+        upto=taken.next - 1,
+        records=sum(len(frame.records.bodies) for frame in taken.frames),
+        events=events.num_rows,
+        rejects=len(rejects) - len(taken.damage),
+        duplicates=sum(folded.duplicates.values()),
+        findings=len(findings),
+        oldest=min((frame.records.received_at for frame in taken.frames), default=0),
+    )
+
+
+def damaged(damage: Damage) -> Reject:
+    """Frames of the journal that cannot be read are rejects too: seen and counted, never passed over."""
+    return Reject(
+        Offset(damage.first, 0),
+        "journal",
+        "damaged",
+        f"frames {damage.first}-{damage.last} cannot be read: {damage.why}"
+        f" (segment {damage.segment}, position {damage.position})",
+    )
+
+
+def without(rejects: Sequence[Reject], refused: Sequence[Reject]) -> list[Reject]:
+    away = {reject.offset for reject in refused}
+    return [reject for reject in rejects if reject.offset not in away]
+
+
+def drop(events: pa.Table, refused: Sequence[Reject]) -> pa.Table:
+    if not refused:
+        return events
+    away = {reject.offset.packed for reject in refused}
+    keep = [value not in away for value in events.column("journal_offset").to_pylist()]
+    return events.filter(pa.array(keep, pa.bool_()))

@@ -1,0 +1,46 @@
+"""The settings file that the first start writes: every default visible, as a comment."""
+
+TEMPLATE = """\
+# Settings of this Sekisho installation. All lines are optional; the values shown are the defaults.
+# After a change: restart `sekisho up`. docs/reference/settings.md explains every key.
+
+# language = "ja"            # language of notifications and lists: ja or en
+# zone = "Asia/Tokyo"        # zone of syslog times without one, and of what is shown
+
+[collect]
+# host = "127.0.0.1"         # "0.0.0.0" or "::" to take logs from other machines (then set up TLS)
+# http_port = 8088           # Splunk HEC, Elasticsearch _bulk, OTLP/HTTP, NDJSON
+# syslog_udp_port = 5514     # 0 = off
+# syslog_tcp_port = 5514
+# syslog_tls_port = 0        # 6514 is the registered port; needs [collect.tls]
+# max_body = 67108864        # bytes of one request after decompression
+# max_record = 1048576       # bytes of one record
+# min_free = 536870912       # answer 503 when less is free on the disk
+
+# [collect.tls]
+# certificate = "/etc/sekisho/server.pem"
+# key = "/etc/sekisho/server.key"
+# client_ca = ""             # with it, a client certificate stands for a token (mutual TLS)
+
+[enrich]
+# country_mmdb = ""          # any file in MaxMind's format with country data
+# asn_mmdb = ""              # any file in MaxMind's format with AS numbers
+# [[enrich.networks]]
+# path = "/etc/sekisho/vpn-ipv4.txt"   # one CIDR or AS number per line
+# net_class = "vpn"                    # vpn, tor, relay, hosting, satellite, mobile, fixed
+# name = "X4BNet VPN list"
+
+[notify]
+# console_url = ""
+# [[notify.webhooks]]
+# url_file = "/etc/sekisho/slack-url"  # holds the URL; readable by the owner only
+# language = "ja"
+# min_severity = "medium"
+# [[notify.mail]]
+# host = "mail.example.jp"
+# sender = "sekisho@example.jp"
+# to = ["security@example.jp"]
+# port = 587
+# user = ""
+# password_file = ""
+"""

@@ -1,0 +1,164 @@
+"""What each process says of itself, and what the operator and Prometheus read from it.
+
+Each process replaces its small file ``<data>/run/<name>.json`` about once a second. Readers need no
+connection to the process, so status works while something hangs or is down.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+#: A process that has not written for so many seconds is taken for hung or dead.
+STALE_SECONDS = 15.0
+PROCESSES = ("collect", "pipeline", "notify")
+
+
+class Count(msgspec.Struct, frozen=True):
+    """A number with its two labels (source and receiver, receiver and reason, source and code)."""
+
+    first: str
+    second: str
+    value: int
+
+
+class Said(msgspec.Struct):
+    """One process's words. ``counts`` by name; times in seconds since 1970 UTC."""
+
+    name: str
+    pid: int
+    started_at: float
+    at: float
+    resident_bytes: int
+    counts: dict[str, list[Count]] = {}
+    numbers: dict[str, float] = {}
+    texts: dict[str, str] = {}
+    rates: dict[str, float] = {}
+    last_seen: dict[str, float] = {}
+
+
+class Rates:
+    """Records per second by source over the last minute."""
+
+    def __init__(self, seconds: float = 60.0) -> None:
+        self._seconds = seconds
+        self._past: deque[tuple[float, Counter[str]]] = deque()
+
+    def note(self, at: float, totals: Counter[str]) -> dict[str, float]:
+        self._past.append((at, Counter(totals)))
+        while len(self._past) > 2 and at - self._past[0][0] > self._seconds:
+            self._past.popleft()
+        first_at, first = self._past[0]
+        span = at - first_at
+        if span <= 0:
+            return {}
+        return {name: (total - first[name]) / span for name, total in totals.items()}
+
+
+def resident_bytes() -> int:
+    """Resident memory of this process (Linux; 0 elsewhere)."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, IndexError, ValueError):
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def write(folder: Path, said: Said) -> None:
+    fresh = folder / f".{said.name}.new"
+    fresh.write_bytes(msgspec.json.encode(said))
+    fresh.replace(folder / f"{said.name}.json")
+
+
+def read(folder: Path, name: str) -> Said | None:
+    """None if the process never spoke or its file cannot be read."""
+    try:
+        return msgspec.json.decode((folder / f"{name}.json").read_bytes(), type=Said)
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+def alive(said: Said | None, now: float) -> bool:
+    if said is None or now - said.at > STALE_SECONDS:
+        return False
+    return Path(f"/proc/{said.pid}").exists() if Path("/proc/self").exists() else True
+
+
+_HELP = {
+    "received": ("records received", ("source", "receiver")),
+    "received_bytes": ("bytes of records received", ("source", "receiver")),
+    "refused": ("requests and messages turned away before the journal", ("receiver", "reason")),
+    "dropped": ("records lost before the journal, with the reason", ("receiver", "reason")),
+    "events": ("records that became events", ("source", "")),
+    "rejects": ("records that could not become events", ("source", "code")),
+    "duplicates": ("records that were stored already", ("source", "")),
+    "findings": ("findings handed to the alerts", ("rule", "")),
+    "unjudged": ("events that a rule could not judge", ("rule", "reason")),
+    "deliveries": ("notifications by state", ("state", "")),
+}
+
+
+class _Files(Collector):
+    def __init__(self, folder: Path, now: float, extra: dict[str, float]) -> None:
+        self._folder = folder
+        self._now = now
+        self._extra = extra
+
+    def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
+        said = {name: read(self._folder, name) for name in PROCESSES}
+        up = GaugeMetricFamily("sekisho_process_up", "1 if the process runs", labels=["process"])
+        memory = GaugeMetricFamily(
+            "sekisho_process_resident_bytes", "resident memory", labels=["process"]
+        )
+        for name, words in said.items():
+            up.add_metric([name], float(alive(words, self._now)))
+            if words is not None:
+                memory.add_metric([name], words.resident_bytes)
+        yield up
+        yield memory
+        for words in said.values():
+            if words is not None:
+                yield from _families(words)
+        for name, value in self._extra.items():
+            yield GaugeMetricFamily(f"sekisho_{name}", name.replace("_", " "), value=value)
+
+
+def _families(words: Said) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
+    for name, counts in words.counts.items():
+        text, labels = _HELP.get(name, (name, ("first", "second")))
+        names = [label for label in labels if label]
+        family = CounterMetricFamily(f"sekisho_{name}", text, labels=names)
+        for count in counts:
+            family.add_metric([count.first, count.second][: len(names)], count.value)
+        yield family
+    for name, value in words.numbers.items():
+        yield GaugeMetricFamily(f"sekisho_{words.name}_{name}", name.replace("_", " "), value=value)
+    seen = GaugeMetricFamily(
+        f"sekisho_{words.name}_last_seen_seconds", "time of the newest record", labels=["source"]
+    )
+    for source, at in words.last_seen.items():
+        seen.add_metric([source], at)
+    yield seen
+
+
+def exposition(folder: Path, now: float, extra: dict[str, float]) -> bytes:
+    """Prometheus text format of everything the processes said."""
+    registry = CollectorRegistry()
+    registry.register(_Files(folder, now, extra))
+    return generate_latest(registry)
+
+
+def counts(values: Iterable[tuple[Any, int]]) -> list[Count]:
+    """From Counter items whose keys are a name or a pair of names."""
+    return [
+        Count(key[0], key[1], value) if isinstance(key, tuple) else Count(str(key), "", value)
+        for key, value in values
+    ]
