@@ -40,6 +40,9 @@ class Finding(msgspec.Struct, frozen=True):
     ``person``, ``zone``     person uid and IANA zone, empty where unknown
     ``evidence``             in (time, event_uid) order, not empty
     ``count``                matching events in this batch (``evidence`` may be cut)
+    ``lead``                 event_uid of the evidence whose words these are: highest severity, then
+                             earliest (time, event_uid); empty = the first one. With it an alert
+                             reads the same however its events were cut into batches
     """
 
     rule: str
@@ -57,6 +60,7 @@ class Finding(msgspec.Struct, frozen=True):
     person: str = ""
     zone: str = ""
     author: str = ""
+    lead: str = ""
 
     @property
     def uid(self) -> str:

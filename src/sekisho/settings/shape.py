@@ -15,7 +15,7 @@ class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pass
 
 
-class Tls(_Section):
+class Tls(_Section, frozen=True):
     """Server certificate; with ``client_ca`` a client certificate may stand for a token (mutual TLS)."""
 
     certificate: str
@@ -23,7 +23,7 @@ class Tls(_Section):
     client_ca: str = ""
 
 
-class Collect(_Section):
+class Collect(_Section, frozen=True):
     """Receivers. A port of 0 switches the receiver off; ``host`` is the address to listen on."""
 
     host: str = "127.0.0.1"
@@ -46,7 +46,7 @@ class Collect(_Section):
     segment_bytes: Annotated[int, Meta(ge=4096)] = 128 * 1024 * 1024
 
 
-class Pipeline(_Section):
+class Pipeline(_Section, frozen=True):
     """``batch_records``: upper bound of one micro-batch; ``linger``: seconds to wait for a fuller one."""
 
     batch_records: Annotated[int, Meta(ge=1, le=200_000)] = 20_000
@@ -55,13 +55,13 @@ class Pipeline(_Section):
     crashes: Annotated[int, Meta(ge=1)] = 3
 
 
-class Lake(_Section):
+class Lake(_Section, frozen=True):
     merge_files: Annotated[int, Meta(ge=2)] = 64
     duckdb_memory: str = "256MB"
     duckdb_threads: Annotated[int, Meta(ge=1)] = 2
 
 
-class Network(_Section):
+class Network(_Section, frozen=True):
     """A list of address ranges (one CIDR per line) or AS numbers (``AS64500`` per line)."""
 
     path: str
@@ -69,7 +69,7 @@ class Network(_Section):
     name: str
 
 
-class Enrich(_Section):
+class Enrich(_Section, frozen=True):
     """MMDB files in MaxMind's format and lists of networks; none is needed to start."""
 
     country_mmdb: str = ""
@@ -77,7 +77,7 @@ class Enrich(_Section):
     networks: tuple[Network, ...] = ()
 
 
-class Webhook(_Section):
+class Webhook(_Section, frozen=True):
     """``url_file``: a file that holds the URL (it is a secret), readable by the owner only."""
 
     url_file: str
@@ -85,7 +85,7 @@ class Webhook(_Section):
     min_severity: Literal["low", "medium", "high", "critical"] = "medium"
 
 
-class Mail(_Section):
+class Mail(_Section, frozen=True):
     host: str
     sender: str
     to: tuple[str, ...]
@@ -97,14 +97,14 @@ class Mail(_Section):
     password_file: str = ""
 
 
-class Notify(_Section):
+class Notify(_Section, frozen=True):
     webhooks: tuple[Webhook, ...] = ()
     mail: tuple[Mail, ...] = ()
     #: put before the path of an alert in links
     console_url: str = ""
 
 
-class Settings(_Section):
+class Settings(_Section, frozen=True):
     """All of it. ``data`` is the folder it was read from."""
 
     data: Path = Path()

@@ -1,0 +1,5 @@
+"""The Django project of the control plane: one SQLite database in the data folder."""
+
+from sekisho.console.boot import migrate, start
+
+__all__ = ["migrate", "start"]

@@ -1,0 +1,1 @@
+"""Alerts: what the detection found, until a person has judged it; and telling people about it."""

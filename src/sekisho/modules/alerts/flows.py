@@ -1,0 +1,95 @@
+"""What can be done with alerts. The clock and the name of the person are handed in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+
+from sekisho.model import Finding, Refused
+from sekisho.modules.alerts import emit, store
+from sekisho.modules.alerts.channels import Channel
+from sekisho.modules.alerts.gather import gather
+from sekisho.modules.alerts.models import Alert, AlertHistory, Reason, State
+from sekisho.modules.alerts.store import RaisedSummary
+
+#: The reasons that a person may give.
+REASONS = tuple(reason.value for reason in Reason if reason is not Reason.WITHDRAWN)
+
+
+def raise_alerts(
+    findings: Sequence[Finding], *, now: datetime, channels: Sequence[Channel] = ()
+) -> RaisedSummary:
+    """Make alerts of findings, or add to those that exist. The one seam between the two planes.
+
+    One transaction; repeating it changes nothing; the result depends on the set of findings only,
+    not on their order or batches (detection.md, I2, I5, I8). Severity may rise, never fall. A closed
+    alert that gets evidence it did not have is opened again as new. For every channel whose
+    threshold is met a duty to notify is written in the same transaction.
+    """
+    gathered = gather(findings)
+    if not gathered:
+        return RaisedSummary(0, 0, 0)
+    with transaction.atomic():
+        return store.store(gathered, now, channels)
+
+
+def find(prefix: str) -> Alert:
+    """The alert whose uid starts with ``prefix``. Raises ``Refused`` if none or several do."""
+    found = list(Alert.objects.filter(uid__startswith=prefix.strip().lower())[:2]) if prefix.strip() else []
+    if not found:
+        raise Refused(f"no alert has an id that starts with '{prefix}'", "see: sekisho alerts list")
+    if len(found) > 1:
+        raise Refused(f"several alerts have an id that starts with '{prefix}'", "give more of its digits")
+    return found[0]
+
+
+def acknowledge(uid: str, by: str, note: str, *, now: datetime) -> list[dict[str, Any]]:
+    """Somebody looks after it. Returns the audit events to journal."""
+    return _change(uid, by, note, now, "acknowledged", (State.NEW,), {"state": State.ACKNOWLEDGED})
+
+
+def close(uid: str, by: str, reason: str, note: str, *, now: datetime) -> list[dict[str, Any]]:
+    """A person has judged it. Returns the audit events to journal."""
+    if reason not in REASONS:
+        raise Refused(f"'{reason}' is not a reason to close an alert", f"give one of: {', '.join(REASONS)}")
+    changes = {"state": State.CLOSED, "reason": reason, "closed_by": by, "closed_at": now}
+    return _change(uid, by, note, now, "closed", (State.NEW, State.ACKNOWLEDGED), changes)
+
+
+def reopen(uid: str, by: str, note: str, *, now: datetime) -> list[dict[str, Any]]:
+    """A judgement is taken back. Returns the audit events to journal."""
+    changes = {"state": State.NEW, "reason": "", "closed_by": "", "closed_at": None}
+    return _change(uid, by, note, now, "reopened", (State.CLOSED, State.ACKNOWLEDGED), changes)
+
+
+def withdraw(uid: str, reason: str, *, now: datetime) -> list[dict[str, Any]]:
+    """The platform takes an alert back (late data, corrected master data); the history keeps it."""
+    by = "sekisho"
+    changes = {"state": State.CLOSED, "reason": Reason.WITHDRAWN, "closed_by": by, "closed_at": now}
+    return _change(uid, by, reason, now, "withdrawn", (State.NEW, State.ACKNOWLEDGED), changes)
+
+
+def _change(
+    uid: str,
+    by: str,
+    note: str,
+    now: datetime,
+    action: str,
+    allowed: tuple[State, ...],
+    changes: dict[str, Any],
+) -> list[dict[str, Any]]:
+    with transaction.atomic():
+        done = Alert.objects.filter(uid=uid, state__in=allowed).update(updated=now, **changes)
+        alert = Alert.objects.filter(uid=uid).first()
+        if alert is None:
+            raise Refused(f"there is no alert {uid}", "see: sekisho alerts list")
+        if not done:
+            raise Refused(
+                f"alert {uid[:8]} is {alert.state}, so it cannot be {action}",
+                f"only alerts that are {' or '.join(allowed)} can",
+            )
+        AlertHistory.objects.create(alert=alert, at=now, by=by, action=action, note=note)
+    return emit.events(alert, action=action, by=by, note=note, now=now)
