@@ -1,0 +1,1 @@
+"""Notations that several sources share. One module per notation."""

@@ -1,0 +1,130 @@
+"""One source at work: decode a payload, map it, finish the row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from sekisho.contract import Hints, Json, Lines, Unmappable
+from sekisho.contract.source import AnySource
+from sekisho.normalise.formats import windows
+from sekisho.normalise.leftovers import null_patch
+from sekisho.normalise.wrapping import Unwrapped
+from sekisho.ocsf import CLASSES, Event
+
+#: (class, activity) → (category, type): all that OCSF knows.
+KINDS: dict[tuple[int, int], tuple[int, int]] = {
+    (uid, activity): (known.category_uid, uid * 100 + activity)
+    for uid, known in CLASSES.items()
+    for activity in known.activities
+}
+#: What a mapping raises when a record is not what it expects; anything else ends the process.
+_FAULTS = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
+
+
+class Row(NamedTuple):
+    """A finished row. ``rest`` is what the mapping left over, ``None``: computed from JSON later."""
+
+    event: Event
+    kind: tuple[int, int]
+    rest: dict[str, Any] | None
+    timeless: bool
+
+
+def _fault(source: AnySource, error: Exception) -> Unmappable:
+    return Unmappable(
+        "mapping-fault",
+        f"the mapping of source {source.id} failed with {type(error).__name__}: {str(error)[:200]}; "
+        f"mend content/sources/{source.id}.py, the record stays in the journal",
+    )
+
+
+class Mapper:
+    """What is known of a source before any record comes."""
+
+    def __init__(self, source: AnySource) -> None:
+        self.source = source
+        self.prefix = source.id.encode() + b"\x00"
+        self._map: Callable[[Any, Hints], Event] = source.map
+        self._zone = ZoneInfo(source.zone) if source.zone else None
+        self.patch: str | None = None
+        self._decode: Callable[[Unwrapped], Any]
+        decode = source.decode
+        if isinstance(decode, Json):
+            self.patch = null_patch(decode.record)
+            self._strict = msgspec.json.Decoder(decode.record).decode
+            self._lax = msgspec.json.Decoder(decode.record, strict=False).decode
+            self._decode = self._json
+        elif isinstance(decode, Lines):
+            self._parse = decode.parse
+            self._decode = self._line
+        else:
+            self._decode = self._windows
+
+    def _json(self, unwrapped: Unwrapped) -> Any:
+        # cells of a CSV row are texts, so numbers and booleans in them are read leniently
+        decode = self._lax if unwrapped.wrapping == "csv" else self._strict
+        try:
+            return decode(unwrapped.payload)
+        except msgspec.ValidationError as error:
+            raise Unmappable("wrong-shape", f"not a record of source {self.source.id}: {error}") from error
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise Unmappable("not-json", f"this is not JSON: {error}") from error
+
+    def _line(self, unwrapped: Unwrapped) -> Any:
+        return self._parse(unwrapped.payload.decode("utf-8", "backslashreplace"), unwrapped.hints)
+
+    @staticmethod
+    def _windows(unwrapped: Unwrapped) -> Any:
+        return windows.parse(unwrapped.payload, unwrapped.hints)
+
+    def row(self, unwrapped: Unwrapped) -> Row:
+        """Raises ``Unmappable``."""
+        hints = unwrapped.hints
+        try:
+            record = self._decode(unwrapped)
+            event = self._map(record, hints)
+            kind = KINDS.get((event["class_uid"], event["activity_id"]))
+        except _FAULTS as error:
+            raise _fault(self.source, error) from error
+        if kind is None:
+            raise Unmappable(
+                "mapping-fault",
+                f"source {self.source.id} gave class_uid {event.get('class_uid')}, activity_id "
+                f"{event.get('activity_id')}, which OCSF lacks; mend content/sources/{self.source.id}.py",
+            )
+        timeless = self._settle_time(event, hints)
+        event.setdefault("metadata_product_name", self.source.product)
+        event.setdefault("metadata_product_vendor_name", self.source.vendor)
+        rest = None if self.patch is not None else getattr(record, "rest", None) or {}
+        return Row(event, kind, rest, timeless)
+
+    def _settle_time(self, event: Event, hints: Hints) -> bool:
+        """Give the event a time with an offset; True if neither the record nor its wrapping had one."""
+        time = event.get("time")
+        if time is None:
+            event["time"] = hints.time or hints.received_at
+            return hints.time is None
+        if not isinstance(time, datetime):
+            raise _fault(self.source, TypeError(f"time is {type(time).__name__}, not datetime"))
+        if time.tzinfo is None:
+            if self._zone is None:
+                raise Unmappable(
+                    "no-zone",
+                    f"the time {time} has no offset from UTC, and source {self.source.id} names no zone",
+                )
+            event["time"] = time = time.replace(tzinfo=self._zone)
+        if not 1 < time.year < 9999:
+            _in_range(time)
+        return False
+
+
+def _in_range(time: datetime) -> None:
+    try:
+        time.astimezone(UTC)
+    except OverflowError as error:
+        raise Unmappable("wrong-shape", f"the time {time} lies outside the years 1 to 9999 in UTC") from error

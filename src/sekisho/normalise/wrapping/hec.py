@@ -1,0 +1,75 @@
+"""Splunk HTTP Event Collector: one event object (``event``, ``time``, ``host``, ``sourcetype``, ``fields``).
+
+``time`` is seconds since 1970 UTC, as a number or as text, with or without a fraction. ``event`` is a
+text or any JSON value. Format: Splunk's public documentation "Format events for HTTP Event Collector".
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import msgspec
+
+from sekisho.contract import Hints, Unmappable
+from sekisho.normalise.wrapping.unwrapped import Unwrapped
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class _Envelope(msgspec.Struct, gc=False):
+    event: msgspec.Raw = msgspec.Raw(b"")
+    time: msgspec.Raw = msgspec.Raw(b"")
+    host: str | None = None
+    sourcetype: str | None = None
+    source: str | None = None
+    index: str | None = None
+    fields: dict[str, Any] | None = None
+
+
+_decode = msgspec.json.Decoder(_Envelope).decode
+_text = msgspec.json.Decoder(str).decode
+
+
+def seconds(value: str) -> datetime | None:
+    """Seconds since 1970 UTC in decimal notation, exact to the microsecond; None if it is no such number."""
+    try:
+        return _EPOCH + timedelta(microseconds=int(Decimal(value) * 1_000_000))
+    except (InvalidOperation, OverflowError, ValueError):
+        return None
+
+
+def _time(raw: bytes) -> datetime | None:
+    if raw in (b"", b"null"):
+        return None
+    found = seconds(raw.decode("ascii", "replace").strip('"').strip())
+    if found is None:
+        shown = raw[:60].decode("utf-8", "backslashreplace")
+        raise Unmappable("wrong-shape", f"HEC: 'time' is not a number of seconds since 1970: {shown}")
+    return found
+
+
+def unwrap(body: bytes, received_at: datetime) -> Unwrapped:
+    try:
+        envelope = _decode(body)
+        event = bytes(envelope.event)
+        payload = _text(event).encode() if event[:1] == b'"' else event
+    except msgspec.ValidationError as error:
+        raise Unmappable("wrong-shape", f"HEC event object: {error}") from error
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise Unmappable("not-json", f"HEC event object: {error}") from error
+    if payload in (b"", b"null"):
+        raise Unmappable("wrong-shape", "HEC event object: 'event' is missing or empty")
+    rest = {
+        f"hec.{name}": value
+        for name, value in (
+            ("source", envelope.source),
+            ("sourcetype", envelope.sourcetype),
+            ("index", envelope.index),
+            ("fields", envelope.fields),
+        )
+        if value
+    }
+    hints = Hints(received_at, _time(bytes(envelope.time)), envelope.host)
+    return Unwrapped(payload, hints, envelope.sourcetype, "hec", rest or None)
