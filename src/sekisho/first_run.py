@@ -27,12 +27,11 @@ def prepare(data: Path, now: float) -> Prepared:
     Raises ``Refused`` for a folder that holds something else.
     """
     marker = data / _MARK
-    if data.exists() and not marker.exists() and any(data.iterdir()):
-        if not (data / FILE).exists():
-            raise Refused(
-                f"{data} is not empty and not a Sekisho data folder",
-                "name an empty or new folder with --data",
-            )
+    if data.exists() and not marker.exists() and any(data.iterdir()) and not (data / FILE).exists():
+        raise Refused(
+            f"{data} is not empty and not a Sekisho data folder",
+            "name an empty or new folder with --data",
+        )
     first = not marker.exists()
     for folder in (data, data / "secrets", data / "run", data / "journal", data / "lake", data / "context"):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -115,9 +115,7 @@ class _Files(Collector):
     def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
         said = {name: read(self._folder, name) for name in PROCESSES}
         up = GaugeMetricFamily("sekisho_process_up", "1 if the process runs", labels=["process"])
-        memory = GaugeMetricFamily(
-            "sekisho_process_resident_bytes", "resident memory", labels=["process"]
-        )
+        memory = GaugeMetricFamily("sekisho_process_resident_bytes", "resident memory", labels=["process"])
         for name, words in said.items():
             up.add_metric([name], float(alive(words, self._now)))
             if words is not None:

@@ -1,0 +1,56 @@
+"""What a newcomer is told after the start: how to point a shipper at the platform."""
+
+from __future__ import annotations
+
+import click
+
+from sekisho.settings import Settings
+
+
+def addresses(settings: Settings) -> dict[str, object]:
+    collect = settings.collect
+    scheme = "https" if collect.tls else "http"
+    host = f"[{collect.host}]" if ":" in collect.host else collect.host
+    return {
+        "http": f"{scheme}://{host}:{collect.http_port}" if collect.http_port else None,
+        "syslog_udp": collect.syslog_udp_port or None,
+        "syslog_tcp": collect.syslog_tcp_port or None,
+        "syslog_tls": collect.syslog_tls_port or None,
+    }
+
+
+def how_to_ship(settings: Settings, token: str | None, *, first: bool) -> None:
+    """Print it; the token only when it was made just now (it is stored as a hash)."""
+    url = addresses(settings)["http"]
+    collect = settings.collect
+    shown = token or "TOKEN"
+    lines = [f"Sekisho runs. Data folder: {settings.data}", ""]
+    if first and token:
+        lines += [
+            f"  Token (shown once; more with `sekisho tokens create NAME`): {token}",
+            "",
+        ]
+    lines += ["Point a shipper at it:"]
+    if url:
+        lines += [
+            f"  Splunk HEC     {url}/services/collector   header  Authorization: Splunk {shown}",
+            f"  Elasticsearch  {url}   (Filebeat, Winlogbeat: output.elasticsearch hosts + api_key id:token)",
+            f"  OTLP/HTTP      {url}/v1/logs   header  Authorization: Bearer {shown}",
+            f"  NDJSON         curl -H 'Authorization: Bearer {shown}' -T FILE -X POST {url}/v1/ingest/okta",
+        ]
+    if collect.syslog_tcp_port:
+        lines.append(
+            f'  rsyslog        *.* action(type="omfwd" protocol="tcp" target="{collect.host}"'
+            f' port="{collect.syslog_tcp_port}" template="RSYSLOG_SyslogProtocol23Format")'
+        )
+    if collect.syslog_udp_port:
+        lines.append(
+            f"  syslog UDP     {collect.host}:{collect.syslog_udp_port}   (no acknowledgement: may lose)"
+        )
+    lines += [
+        "  files          sekisho ingest PATH…",
+        "",
+        "Then: sekisho status | sekisho alerts list | sekisho search 'user:emp0042'",
+        "Stop with Ctrl-C.",
+    ]
+    click.echo("\n".join(lines))

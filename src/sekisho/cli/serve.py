@@ -1,0 +1,49 @@
+"""`sekisho serve NAME`: one process of the platform; `sekisho up` starts them."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from sekisho import wiring
+from sekisho.cli.main import Global
+
+
+@click.group(hidden=True)
+def command() -> None:
+    """One process of the platform. `sekisho up` starts and supervises all of them."""
+
+
+@command.command()
+@click.pass_obj
+def collect(obj: Global) -> None:
+    """Receivers and the journal."""
+    from sekisho.cli import serve_collect
+
+    serve_collect.main(obj.settings)
+
+
+@command.command()
+@click.pass_obj
+def pipeline(obj: Global) -> None:
+    """From the journal to events, findings, alerts."""
+    from sekisho.cli import serve_pipeline
+
+    serve_pipeline.main(obj.settings)
+
+
+@command.command()
+@click.pass_obj
+def notify(obj: Global) -> None:
+    """Webhooks and mail."""
+    from sekisho.cli import serve_notify
+
+    serve_notify.main(obj.settings)
+
+
+@command.command()
+@click.pass_obj
+def trial(obj: Global) -> None:
+    """Try records through the pure stages (used by the quarantine)."""
+    wiring.run_trial(obj.settings, sys.stdin.buffer.read())

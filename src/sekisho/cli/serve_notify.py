@@ -1,0 +1,37 @@
+"""The notification process: sends what is due, waits, sends again."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from sekisho import console, status, wiring
+from sekisho.cli import process
+from sekisho.settings import Settings
+
+log = logging.getLogger(__name__)
+
+PAUSE_SECONDS = 1.0
+
+
+def main(settings: Settings) -> None:
+    """Until SIGTERM. A bug ends the process; a row that was being sent is claimed anew after its lease."""
+    process.log_to_file(settings.data, "notify")
+    stop = threading.Event()
+    process.on_signal(stop.set)
+    process.end_with_parent(stop.set)
+    console.start(settings.data)
+    from sekisho.modules.alerts import notify  # Django must be configured before its models load
+
+    started = wiring.now().timestamp()
+    try:
+        while not stop.is_set():
+            sent = notify.deliver_due(wiring.now(), settings)
+            words = process.said("notify", started)
+            words.counts = {"deliveries": status.counts(notify.counts().items())}
+            status.write(settings.run_dir, words)
+            if not sent:
+                stop.wait(PAUSE_SECONDS)
+    except Exception:
+        log.exception("the notifications stop")
+        raise

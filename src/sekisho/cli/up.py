@@ -1,0 +1,174 @@
+"""`sekisho up`: all processes of the platform under one supervisor."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import click
+
+from sekisho import first_run, status, wiring
+from sekisho.cli import say
+from sekisho.cli.main import Global
+from sekisho.model import Refused
+
+#: In this order they are started; stopped in the same order, so that what was received is still processed.
+ORDER = ("collect", "pipeline", "notify")
+FIRST_BACKOFF = 0.5
+LAST_BACKOFF = 30.0
+HEALTHY_AFTER = 60.0
+STOP_SECONDS = 20.0
+READY_SECONDS = 60.0
+
+
+class Child:
+    """One process: started, and started again with growing pauses whenever it ends by itself."""
+
+    def __init__(self, name: str, data: Path) -> None:
+        self.name = name
+        self._data = data
+        self._process: asyncio.subprocess.Process | None = None
+        self._stopping = False
+
+    async def run(self) -> None:
+        pause = FIRST_BACKOFF
+        loop = asyncio.get_running_loop()
+        while not self._stopping:
+            began = loop.time()
+            code = await self._once()
+            if self._stopping:
+                return
+            if loop.time() - began > HEALTHY_AFTER:
+                pause = FIRST_BACKOFF
+            log = self._data / "run" / "log" / f"{self.name}.log"
+            click.echo(
+                f"sekisho: {self.name} ended with {_word(code)}; again in {pause:g} s (log: {log})", err=True
+            )
+            await asyncio.sleep(pause)
+            pause = min(LAST_BACKOFF, pause * 2)
+
+    async def _once(self) -> int:
+        # The child ends when its standard input does: it never outlives a killed supervisor.
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "sekisho.cli.main",
+            "--data",
+            str(self._data),
+            "serve",
+            self.name,
+            stdin=asyncio.subprocess.PIPE,
+            start_new_session=True,
+        )
+        return await self._process.wait()
+
+    async def stop(self) -> None:
+        self._stopping = True
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                await process.wait()
+        except TimeoutError:
+            click.echo(f"sekisho: {self.name} did not stop in {STOP_SECONDS:g} s; killed", err=True)
+            process.kill()
+            await process.wait()
+
+
+def _word(code: int) -> str:
+    return f"signal {signal.Signals(-code).name}" if code < 0 else f"status {code}"
+
+
+async def supervise(data: Path, *, ready: asyncio.Event) -> None:
+    """Run until SIGTERM or SIGINT; then stop cleanly."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(number, stop.set)
+    children = [Child(name, data) for name in ORDER]
+    tasks = [asyncio.create_task(child.run()) for child in children]
+    announce = asyncio.create_task(_until_ready(data, ready))
+    await stop.wait()
+    announce.cancel()
+    for child in children:
+        await child.stop()
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, announce, return_exceptions=True)
+
+
+async def _until_ready(data: Path, ready: asyncio.Event) -> None:
+    began = wiring.now().timestamp()
+    while True:
+        said = [status.read(data / "run", name) for name in ORDER]
+        if all(words is not None and words.started_at >= began - 1 for words in said):
+            ready.set()
+            return
+        if wiring.now().timestamp() - began > READY_SECONDS:
+            click.echo(f"sekisho: not ready after {READY_SECONDS:g} s; see {data / 'run' / 'log'}", err=True)
+            return
+        await asyncio.sleep(0.1)
+
+
+def _hold(data: Path) -> int:
+    """One supervisor per data folder."""
+    fd = os.open(data / "run" / "up.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.read(fd, 100).decode("ascii", "replace").strip()
+        raise Refused(
+            f"`sekisho up` already runs on {data} as process {holder}", "use it, or stop it first"
+        ) from None
+    os.ftruncate(fd, 0)
+    os.pwrite(fd, str(os.getpid()).encode(), 0)
+    return fd
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--json", "as_json", is_flag=True, help="One JSON line with the addresses when ready.")
+@click.option("--quiet", is_flag=True, help="Do not print how to point shippers at it.")
+@click.pass_obj
+def command(obj: Global, as_json: bool, quiet: bool) -> None:
+    """Start the platform: receivers, pipeline, notifications. Ctrl-C or SIGTERM stops it cleanly.
+
+    \b
+    Examples:
+      sekisho up                        data folder ./sekisho-data, loopback only
+      sekisho --data /srv/sekisho up    another data folder
+      sekisho up --json                 for scripts: one line of JSON when ready
+    """
+    prepared = first_run.prepare(obj.data, wiring.now().timestamp())
+    settings = obj.settings
+    wiring.content()  # a broken content file is shown here, before anything runs
+    wiring.migrate(settings)
+    held = _hold(obj.data)
+
+    async def run() -> None:
+        ready = asyncio.Event()
+        task = asyncio.create_task(supervise(obj.data, ready=ready))
+        waiting = asyncio.create_task(ready.wait())
+        await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        if ready.is_set():
+            addresses = say.addresses(settings)
+            if as_json:
+                click.echo(json.dumps({**addresses, "token": prepared.token, "data": str(obj.data)}))
+            elif not quiet:
+                say.how_to_ship(settings, prepared.token, first=prepared.first)
+            sys.stdout.flush()
+        waiting.cancel()
+        await task
+
+    try:
+        asyncio.run(run())
+    finally:
+        os.close(held)
