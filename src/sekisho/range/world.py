@@ -41,7 +41,8 @@ _FAMILY = (
 )  # fmt: skip
 _GIVEN = (
     ("Haru", "春"), ("Ryo", "遼"), ("Mio", "澪"), ("Kenta", "健太"), ("Aoi", "葵"), ("Sho", "翔"),
-    ("Yui", "結衣"), ("Daiki", "大樹"), ("Rin", "凛"), ("Naoto", "直人"), ("Saki", "咲"), ("Takumi", "匠"), ("Emi", "恵美"),
+    ("Yui", "結衣"), ("Daiki", "大樹"), ("Rin", "凛"), ("Naoto", "直人"), ("Saki", "咲"), ("Takumi", "匠"),
+    ("Emi", "恵美"),
 )  # fmt: skip
 
 
