@@ -148,11 +148,11 @@ def _collector_off() -> Iterator[None]:
             gc.enable()
 
 
-def _zone(name: str, otherwise: tzinfo) -> tzinfo:
+def _stated_zone(name: str) -> tzinfo | None:
     try:
-        return ZoneInfo(name) if name else otherwise
+        return ZoneInfo(name) if name else None
     except (ZoneInfoNotFoundError, ValueError):
-        return otherwise
+        return None
 
 
 class Normaliser:
@@ -190,9 +190,8 @@ class Normaliser:
         records = frame.records
         received = _EPOCH + timedelta(microseconds=records.received_at // 1000)
         state = _Frame(frame.number, records.source, records.receiver, received, records.bodies)
-        circumstances = Circumstances(
-            received, _zone(records.attributes.get("zone", ""), self._zone), records.attributes
-        )
+        zone = _stated_zone(records.attributes.get("zone", ""))
+        circumstances = Circumstances(received, zone or self._zone, records.attributes)
         opened = unwrapper(records.wrapping, circumstances)
         # a JSON record in no wrapping is its own payload: nothing to open
         plain = Hints(received) if records.wrapping == "none" else None
@@ -203,7 +202,7 @@ class Normaliser:
                 unwrapped = Unwrapped(body, plain) if plain is not None and body[:1] == b"{" else opened(body)
                 mapper = self._mapper(records.source, unwrapped)
                 source = mapper.source.id
-                row = mapper.row(unwrapped)
+                row = mapper.row(unwrapped, zone)
                 self._add(part, state, mapper, unwrapped, row, index)
             except Unmappable as verdict:
                 rejects.append(self._reject(Offset(frame.number, index), source, unwrapped, verdict))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -82,8 +82,8 @@ class Mapper:
     def _windows(unwrapped: Unwrapped) -> Any:
         return windows.parse(unwrapped.payload, unwrapped.hints)
 
-    def row(self, unwrapped: Unwrapped) -> Row:
-        """Raises ``Unmappable``."""
+    def row(self, unwrapped: Unwrapped, zone: tzinfo | None = None) -> Row:
+        """``zone`` is what the sender or a person states for times without offset. Raises ``Unmappable``."""
         hints = unwrapped.hints
         try:
             record = self._decode(unwrapped)
@@ -97,13 +97,13 @@ class Mapper:
                 f"source {self.source.id} gave class_uid {event.get('class_uid')}, activity_id "
                 f"{event.get('activity_id')}, which OCSF lacks; mend content/sources/{self.source.id}.py",
             )
-        timeless = self._settle_time(event, hints)
+        timeless = self._settle_time(event, hints, zone)
         event.setdefault("metadata_product_name", self.source.product)
         event.setdefault("metadata_product_vendor_name", self.source.vendor)
         rest = None if self.patch is not None else getattr(record, "rest", None) or {}
         return Row(event, kind, rest, timeless)
 
-    def _settle_time(self, event: Event, hints: Hints) -> bool:
+    def _settle_time(self, event: Event, hints: Hints, zone: tzinfo | None) -> bool:
         """Give the event a time with an offset; True if neither the record nor its wrapping had one."""
         time = event.get("time")
         if time is None:
@@ -112,12 +112,13 @@ class Mapper:
         if not isinstance(time, datetime):
             raise _fault(self.source, TypeError(f"time is {type(time).__name__}, not datetime"))
         if time.tzinfo is None:
-            if self._zone is None:
+            zone = zone or self._zone
+            if zone is None:
                 raise Unmappable(
                     "no-zone",
                     f"the time {time} has no offset from UTC, and source {self.source.id} names no zone",
                 )
-            event["time"] = time = time.replace(tzinfo=self._zone)
+            event["time"] = time = time.replace(tzinfo=zone)
         if not 1 < time.year < 9999:
             _in_range(time)
         return False

@@ -19,10 +19,10 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from sekisho.contract import Hints
 from sekisho.normalise.wrapping.unwrapped import Unwrapped
 
-_PRI = re.compile(rb"\s*<(\d{1,3})>")
+_PRI = re.compile(rb"\s*(?:\d{1,7} )?<(\d{1,3})>")
 _RFC5424 = re.compile(
     rb"1 (-|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)?|\d{9,10}(?:\.\d{1,9})?)"
-    rb" (\S{1,255}) (\S{1,255}) (\S{1,128}) (\S{1,255}) ?"
+    rb" (\S{1,255}) (\S{1,48}) (\S{1,128}) (\S{1,32}) ?"
 )
 _ELEMENT = re.compile(
     rb'\[([^\s=\]"]{1,128})((?: +[^\s=\]"]{1,128}="(?:[^"\\\]]|\\.|\](?!["\[ ]))*")*) *\]', re.DOTALL
@@ -39,7 +39,7 @@ _BSD = re.compile(
     rb"[*.]?(?:(?:mon|tue|wed|thu|fri|sat|sun),? +)?"
     rb"(?:(\d{4}) +)?(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec) +(\d{1,2})(?:,? +(\d{4}))? +"
     + _CLOCK
-    + rb"(?: +(\d{4})(?=[\s:]))?(?: *(Z|[+-]\d\d:?\d\d|[A-Z]{2,5})(?= ?:|\s*$| +(?![A-Z]{3}\b)))?",
+    + rb"(?: +(\d{4})(?=[\s:]))?(?: *(Z|[+-]\d\d:?\d\d|(?-i:[A-Z]{2,5}))(?= ?:|\s*$| +(?![A-Z]{3}\b)))?",
     re.IGNORECASE,
 )
 _ISO = re.compile(
@@ -48,6 +48,7 @@ _ISO = re.compile(
 _EPOCH = re.compile(rb"(\d{10})(?:\.(\d{1,9}))?(?=\s)")
 _BEFORE = re.compile(
     rb"(?::? *)(?:\d{1,10}: )?(?:([A-Za-z0-9][\w.-]{0,254}): +)?(?:\d{1,10}: )?(?:\*?\w{1,40}: +)?"
+    rb"(?:(?:[\w.-]{1,255} )?\w+/\d+/\w+/\w+:)?(?:1 )?"
 )
 _HOST = re.compile(rb"[ :]*([A-Za-z0-9_][\w.:-]{0,254})(?<!:)(?= )")
 _TAG = re.compile(
