@@ -12,9 +12,10 @@ transaction, and it is last. So a crash anywhere costs one repeated batch, no ev
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -24,9 +25,7 @@ from sekisho.lake import Folded
 from sekisho.model import Finding, Frame, Offset, Reject
 from sekisho.normalise import Normalised
 
-
-class Commit(Protocol):
-    def __call__(self, events: pa.Table, upto: int, *, duplicates: dict[str, int]) -> None: ...
+Counts = Mapping[str, Mapping[str, int]]
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class Stages:
     enrich: Callable[[pa.Table, Context], pa.Table]  # who, what, where (pure)
     detect: Callable[[pa.Table, Context], list[Finding]]  # rules (pure)
     alert: Callable[[Sequence[Finding]], object]  # raised or updated (idempotent)
-    commit: Commit  # events and offset, atomic
+    commit: Callable[[pa.Table, int, Counts], None]  # events, offset and counts, atomic
     offset: Callable[[], int | None]  # last frame committed
 
 
@@ -76,7 +75,7 @@ def process(stages: Stages, taken: Taken, refused: Sequence[Reject] = ()) -> Ste
     events = stages.enrich(folded.events, context)
     findings = stages.detect(events, context)
     stages.alert(findings)
-    stages.commit(events, taken.next - 1, duplicates=folded.duplicates)
+    stages.commit(events, taken.next - 1, counts(rejects, folded.duplicates))
     return Step(
         upto=taken.next - 1,
         records=sum(len(frame.records.bodies) for frame in taken.frames),
@@ -86,6 +85,16 @@ def process(stages: Stages, taken: Taken, refused: Sequence[Reject] = ()) -> Ste
         findings=len(findings),
         oldest=min((frame.records.received_at for frame in taken.frames), default=0),
     )
+
+
+def counts(rejects: Sequence[Reject], duplicates: Mapping[str, int]) -> Counts:
+    """By source and name, kept beside the events: exact across crashes."""
+    found: dict[str, Counter[str]] = {}
+    for reject in rejects:
+        found.setdefault(reject.source, Counter())["rejects"] += 1
+    for source, number in duplicates.items():
+        found.setdefault(source, Counter())["duplicates"] += number
+    return found
 
 
 def damaged(damage: Damage) -> Reject:

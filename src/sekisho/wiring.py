@@ -17,15 +17,16 @@ from typing import Any
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from sekisho import console, detect, enrich, first_run, lake, normalise
+from sekisho import console, detect, enrich, first_run, lake, normalise, pipeline
 from sekisho.collect import local
 from sekisho.contract import Context
 from sekisho.contract.discovery import Content, discover
 from sekisho.enrich import context_files
 from sekisho.journal import JournalReader, JournalWriter, Rejects
 from sekisho.model import Finding, Frame, Offset, Records, Reject
-from sekisho.pipeline import Stages, Step
+from sekisho.pipeline import Counts, Stages, Step
 from sekisho.quarantine import Attempts, Runner
 from sekisho.settings import Settings
 
@@ -78,11 +79,14 @@ class Tally:
     rejects: Counter[tuple[str, str]] = field(default_factory=Counter)
     duplicates: Counter[str] = field(default_factory=Counter)
     findings: Counter[str] = field(default_factory=Counter)
-    newest: dict[str, float] = field(default_factory=dict)
 
     def stored(self, events: pa.Table) -> None:
         for entry in events.column("source").value_counts().to_pylist():
             self.events[entry["values"]] += entry["counts"]
+
+    def count(self, counts: Counts) -> None:
+        for source, numbers in counts.items():
+            self.duplicates[source] += numbers.get("duplicates", 0)
 
     def turned_away(self, rejects: Sequence[Reject]) -> None:
         self.rejects.update((reject.source, reject.code) for reject in rejects)
@@ -137,14 +141,15 @@ class Plane:
         frame = Frame(number, msgspec.structs.replace(frame.records, source=source))
         packed = pa.array([place.packed for place in places], pa.int64())
         result = self.normaliser.batch([frame])
-        mine = result.events.filter(pa.compute.is_in(result.events.column("journal_offset"), packed))
+        mine = result.events.filter(pc.is_in(result.events.column("journal_offset"), value_set=packed))
         folded = self.stages.fold(mine)
         context = self.stages.context()
         events = self.stages.enrich(folded.events, context)
         self.stages.alert(self.stages.detect(events, context))
         upto = self.lake.offset()
         assert upto is not None
-        self.stages.commit(events, upto, duplicates=folded.duplicates)
+        self.lake.commit(events, upto, pipeline.counts((), folded.duplicates), late=True)
+        self.tally.stored(events)
         became = [Offset.unpack(value) for value in mine.column("journal_offset").to_pylist()]
         self.rejects.remove(became)
         left = [reject for reject in result.rejects if reject.offset in set(places)]
@@ -167,7 +172,6 @@ def open_plane(settings: Settings, *, alert: Callable[[Sequence[Finding]], objec
     tally = Tally()
     reader = JournalReader(settings.journal_dir)
     store = lake.Lake(settings.lake_dir, settings.lake, now=now)
-    store.sweep()
     rejects = Rejects(settings.journal_dir)
     normaliser = normalise.Normaliser(found.sources, zone=settings.zone)
     enricher = open_enricher(settings, found)
@@ -185,10 +189,10 @@ def open_plane(settings: Settings, *, alert: Callable[[Sequence[Finding]], objec
         alert(findings)
         tally.found(findings)
 
-    def commit(events: pa.Table, upto: int, *, duplicates: dict[str, int]) -> None:
-        store.commit(events, upto)
+    def commit(events: pa.Table, upto: int, counts: Counts) -> None:
+        store.commit(events, upto, counts)
         tally.stored(events)
-        tally.duplicates.update(duplicates)
+        tally.count(counts)
 
     stages = Stages(
         read=reader.read,

@@ -93,7 +93,6 @@ class _Loop:
         }
         words.texts = {"context_version": plane.stages.context().version}
         words.rates = self._rates.note(words.at, Counter(tally.events))
-        words.last_seen = dict(tally.newest)
         status.write(self._settings.run_dir, words)
 
 
