@@ -116,7 +116,8 @@ class Mapper:
             if zone is None:
                 raise Unmappable(
                     "no-zone",
-                    f"the time {time} has no offset from UTC, and source {self.source.id} names no zone",
+                    f"the time {time} has no offset from UTC, and source {self.source.id} names no zone; "
+                    "state one (attribute `zone`, an IANA name) where the records are received",
                 )
             event["time"] = time = time.replace(tzinfo=zone)
         if not 1 < time.year < 9999:

@@ -8,7 +8,8 @@
 Time of a flat record: the first of ``TimeCreated``, ``EventTime``, ``TimeGenerated``, ``@timestamp``,
 ``timestamp``, ``EventReceivedTime`` that states its offset. NXLog writes ``EventTime`` in the local time of
 the sender without saying which, so it is never guessed: where no field has an offset, Sysmon's ``UtcTime``
-(UTC by its documentation) stands, else the time of the wrapping, else the record is refused (``no-zone``).
+(UTC by its documentation) stands, else the time of the wrapping, else the
+zone that a person states for the frame, else the record is refused (``no-zone``).
 """
 
 from __future__ import annotations
@@ -83,10 +84,23 @@ def _flat_time(data: dict[str, Any], hints: Hints) -> datetime:
         return moment(value)
     if hints.time is not None:
         return hints.time
+    if (local := _local(data)) is not None:
+        return local
     shown = {name: data[name] for name in _TIMES if name in data}
     raise Unmappable(
         "no-zone", f"no time with an offset from UTC in this event (found {as_text(shown)[:200]})"
     )
+
+
+def _local(data: dict[str, Any]) -> datetime | None:
+    """A time without offset: it counts only if a person states the zone (frame attribute ``zone``)."""
+    for name in ("TimeCreated", "EventTime"):
+        if isinstance(value := data.get(name), str):
+            try:
+                return datetime.fromisoformat(value)
+            except ValueError:
+                continue
+    return None
 
 
 def _first(data: dict[str, Any], *names: str) -> Any:
