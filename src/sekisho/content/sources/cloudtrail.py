@@ -17,13 +17,8 @@ class Attributes(Struct, gc=False):
     mfaAuthenticated: str | bool | None = None
 
 
-class Issuer(Struct, gc=False):
-    arn: str | None = None
-
-
 class SessionContext(Struct, gc=False):
     attributes: Attributes | None = None
-    sessionIssuer: Issuer | None = None
 
 
 class Identity(Struct, gc=False):
@@ -186,17 +181,8 @@ _UPDATE = (
 )
 
 _TYPES = {"Root": "Admin", "IAMUser": "User", "AWSService": "Service", "AWSAccount": "System"}
-_NAMES = (
-    "bucketName",
-    "secretId",
-    "functionName",
-    "instanceId",
-    "roleArn",
-    "roleName",
-    "policyArn",
-    "groupName",
-    "name",
-)
+_NAMES = ("bucketName", "secretId", "functionName", "instanceId", "roleName", "name", "groupName", "userName")
+_ARNS = ("policyArn", "roleArn")
 _IDENTITY, _SESSION, _ATTRIBUTES, _PARAMETERS = Identity(), SessionContext(), Attributes(), Parameters()
 
 
@@ -273,9 +259,9 @@ def to_event(record: Record, hints: Hints) -> Event:
         "cloud_provider": "AWS",
         "cloud_account_uid": record.recipientAccountId or identity.accountId,
         "cloud_region": record.awsRegion,
-        "resource_uid": resource.ARN if resource else None,
+        "resource_uid": (resource.ARN if resource else None) or _first(parameters, _ARNS),
         "resource_type": resource.type if resource else None,
-        "resource_name": _resource(parameters),
+        "resource_name": _first(parameters, _NAMES),
     }
     if class_uid == 3002:
         _sign_in(event, record, identity)
@@ -287,8 +273,8 @@ def to_event(record: Record, hints: Hints) -> Event:
     return event
 
 
-def _resource(parameters: Parameters) -> str | None:
-    for name in _NAMES:
+def _first(parameters: Parameters, names: tuple[str, ...]) -> str | None:
+    for name in names:
         value = getattr(parameters, name)
         if isinstance(value, str) and value:
             return value

@@ -18,7 +18,6 @@ class Id(Struct, gc=False):
     time: datetime
     uniqueQualifier: str | None = None
     applicationName: str | None = None
-    customerId: str | None = None
 
 
 class Actor(Struct, gc=False):

@@ -19,11 +19,9 @@ class Id(Struct, gc=False):
     time: datetime
     uniqueQualifier: str | None = None
     applicationName: str | None = None
-    customerId: str | None = None
 
 
 class Actor(Struct, gc=False):
-    callerType: str | None = None
     email: str | None = None
     profileId: str | None = None
 

@@ -1,0 +1,175 @@
+"""Events that already are OCSF JSON (1.0 to 1.8): typed decoding and flattening into columns.
+
+The Struct is computed from the column paths of ``ocsf/event.py``, so a new column is read from native
+events without a line here.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, NamedTuple, cast
+
+import msgspec
+import pyarrow as pa
+
+from sekisho.ocsf.classes import CLASSES
+from sekisho.ocsf.columns import MAPPED
+from sekisho.ocsf.event import Event
+
+
+class Hash(msgspec.Struct, gc=False):
+    """OCSF ``fingerprint``; algorithm 3 is SHA-256."""
+
+    algorithm_id: int | None = None
+    algorithm: str | None = None
+    value: str | None = None
+
+
+class _Plan(NamedTuple):
+    """How one object is read: its Struct, then (attribute, column, kind) and (attribute, plan)."""
+
+    record: type[msgspec.Struct]
+    leaves: tuple[tuple[str, str, str], ...]
+    children: tuple[tuple[str, _Plan], ...]
+
+
+#: Read for validation, not columns.
+_CHECKED = {"category_uid": int, "type_uid": int, "time_dt": str}
+_Tree = dict[str, Any]
+
+
+def _tree() -> _Tree:
+    root: _Tree = {}
+    for column in MAPPED:
+        *parents, leaf = column.path.split(".")
+        node = root
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[leaf] = column
+    return root
+
+
+def _leaf_type(path: str, kind: pa.DataType) -> tuple[str, Any]:
+    if path.endswith("hashes[SHA-256]"):
+        return "hash", list[Hash] | None
+    if path == "process.file.signature":
+        return "signature", Any
+    if pa.types.is_timestamp(kind):
+        return "time", int | str | None
+    if pa.types.is_boolean(kind):
+        return "plain", bool | None
+    return "plain", int | None if pa.types.is_integer(kind) else str | None
+
+
+def _plan(name: str, tree: _Tree, extra: dict[str, Any]) -> _Plan:
+    fields: list[tuple[str, Any, Any]] = [(field, kind | None, None) for field, kind in extra.items()]
+    leaves: list[tuple[str, str, str]] = []
+    children: list[tuple[str, _Plan]] = []
+    for key, value in tree.items():
+        attribute, bracket, _ = key.partition("[")
+        if isinstance(value, dict):
+            plan = _plan(f"{name}_{attribute}", value, {})
+            kind: Any = list[plan.record] if bracket else plan.record  # type: ignore[name-defined]
+            children.append((key, plan))
+        else:
+            how, kind = _leaf_type(value.path, value.type)
+            leaves.append((attribute, value.name, how))
+        fields.append((attribute, kind | None, None))
+    record = msgspec.defstruct(name, fields, module=__name__, gc=False)
+    return _Plan(record, tuple(leaves), tuple(children))
+
+
+_ROOT = _plan("Native", _tree(), _CHECKED)
+
+#: What ``Json(...)`` of a source decodes into.
+Native: type[msgspec.Struct] = _ROOT.record
+
+
+class Inconsistent(ValueError):  # noqa: N818 - a verdict on an event
+    """The event contradicts itself or the schema: ``code`` for counting, the text for a person."""
+
+    def __init__(self, code: str, why: str) -> None:
+        self.code = code
+        super().__init__(why)
+
+
+def check(record: Any) -> None:
+    """Class, activity, category and type must exist and agree. Raises ``Inconsistent``."""
+    known = CLASSES.get(record.class_uid)
+    if known is None:
+        raise Inconsistent("unknown-class", f"class_uid {record.class_uid} is no class of OCSF 1.8")
+    activity = record.activity_id
+    if activity not in known.activities:
+        raise Inconsistent(
+            "unknown-activity", f"activity_id {activity} is no activity of {known.caption} ({known.uid})"
+        )
+    if record.category_uid not in (None, known.category_uid):
+        raise Inconsistent(
+            "inconsistent", f"category_uid {record.category_uid}: {known.caption} is in {known.category_uid}"
+        )
+    wanted = known.uid * 100 + activity
+    if record.type_uid not in (None, wanted):
+        raise Inconsistent(
+            "inconsistent", f"type_uid is {record.type_uid}, class_uid x 100 + activity_id is {wanted}"
+        )
+
+
+def flatten(record: Any) -> Event:
+    """Columns of a checked record. Raises ``Inconsistent`` if a time cannot be read."""
+    event: dict[str, Any] = {}
+    _fill(event, record, _ROOT)
+    if event.get("time") is None and record.time_dt is not None:
+        event["time"] = _time(record.time_dt)
+    return cast(Event, event)
+
+
+def _fill(event: dict[str, Any], record: Any, plan: _Plan) -> None:
+    for attribute, column, how in plan.leaves:
+        value = getattr(record, attribute)
+        if value is not None:
+            event[column] = value if how == "plain" else _READ[how](value)
+    for key, child in plan.children:
+        attribute, bracket, index = key.partition("[")
+        value = getattr(record, attribute)
+        if value is None:
+            continue
+        if not bracket:
+            _fill(event, value, child)
+        elif index == "0]":
+            if value:
+                _fill(event, value[0], child)
+        else:
+            _join(event, value, child)
+
+
+def _join(event: dict[str, Any], values: list[Any], plan: _Plan) -> None:
+    for attribute, column, _ in plan.leaves:
+        texts = [text for value in values if (text := getattr(value, attribute))]
+        event[column] = " ".join(texts) or None
+
+
+def _time(value: int | str) -> datetime:
+    """OCSF ``timestamp_t`` is milliseconds since 1970 UTC, ``datetime_t`` RFC 3339."""
+    try:
+        if isinstance(value, int):
+            return datetime.fromtimestamp(value / 1000, UTC)
+        return msgspec.convert(value, datetime)
+    except (ValueError, OverflowError, OSError) as error:
+        raise Inconsistent("wrong-shape", f"{str(value)[:40]!r} is no time: {error}") from error
+
+
+def _hash(values: list[Hash]) -> str | None:
+    return next((h.value for h in values if h.algorithm_id == 3 or h.algorithm == "SHA-256"), None)
+
+
+def _signature(value: Any) -> str | None:
+    """OCSF ``digital_signature``: who signed, else its state, as one text."""
+    if not isinstance(value, dict):
+        return value if isinstance(value, str) else None
+    certificate = value.get("certificate")
+    signer = certificate.get("subject") if isinstance(certificate, dict) else None
+    told = signer or value.get("state") or value.get("developer_uid")
+    return told if isinstance(told, str) else None
+
+
+_READ: dict[str, Any] = {"time": _time, "hash": _hash, "signature": _signature}
