@@ -1,0 +1,1 @@
+"""Assignments: who was given which access, for which period (A3)."""

@@ -1,0 +1,1 @@
+"""People, their accounts and devices, and the networks of the organisation."""

@@ -1,0 +1,7 @@
+"""`sekisho accounts`."""
+
+from __future__ import annotations
+
+from sekisho.cli.master import group
+
+command = group("accounts")

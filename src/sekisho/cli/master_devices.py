@@ -1,0 +1,7 @@
+"""`sekisho devices`."""
+
+from __future__ import annotations
+
+from sekisho.cli.master import group
+
+command = group("devices")
