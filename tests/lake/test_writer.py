@@ -72,11 +72,18 @@ def test_only_columns_that_hold_a_value_are_written(tmp_path: Path) -> None:
 
 def test_a_second_writer_refuses_naming_the_first(tmp_path: Path) -> None:
     with opened(tmp_path):
-        code = (
-            "import sys, datetime, pathlib\nfrom sekisho.lake import Lake\nfrom sekisho import settings, model\n"
-            "try:\n Lake(pathlib.Path(sys.argv[1]), settings.Lake(), now=lambda: datetime.datetime.now(datetime.UTC))\n"
-            "except model.Refused as error:\n print(error); sys.exit(3)\n"
-        )
+        code = """
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from sekisho import model, settings
+from sekisho.lake import Lake
+try:
+    Lake(Path(sys.argv[1]), settings.Lake(), now=lambda: datetime.now(UTC))
+except model.Refused as error:
+    print(error)
+    sys.exit(3)
+"""
         done = subprocess.run(
             [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False
         )
