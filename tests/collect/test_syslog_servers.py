@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -55,7 +56,7 @@ def free_port() -> int:
 
 async def until(true: Callable[[], bool], seconds: float = 10.0) -> None:
     async with asyncio.timeout(seconds):
-        while not true():
+        while not true():  # noqa: ASYNC110 - what is waited for has no event
             await asyncio.sleep(0.01)
 
 
@@ -324,16 +325,13 @@ async def test_tls_with_and_without_a_client_certificate(keys: Keys) -> None:
     assert {r.receiver for r in journal.records} == {"syslog-tls"}
 
 
-async def test_foreign_certificate_and_plain_text_are_turned_away(
-    keys: Keys, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_foreign_certificate_and_plain_text_are_turned_away(keys: Keys, tmp_path: Path) -> None:
     journal, counters = Journal(), Counters()
     foreign = make_keys(tmp_path)
     async with running(journal, counters, context=server_context(keys), read_timeout=0.5) as receivers:
         port = receivers.ports["syslog-tls"]
-        with pytest.raises((ConnectionError, ssl.SSLError)):
+        with contextlib.suppress(ConnectionError, ssl.SSLError):  # with TLS 1.3 it may not even notice
             await send_tls(port, keys, LINE % 1, (foreign.client, foreign.client_key))
-            raise ConnectionResetError  # TLS 1.3: the client may learn of it only later
         await send_tcp(port, LINE % 2 + b"\n")
         await until(lambda: counters.refused["syslog-tls", "tls-handshake"] == 2)
     assert journal.bodies == []
