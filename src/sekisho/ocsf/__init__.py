@@ -12,6 +12,7 @@ from sekisho.ocsf.columns import (
     Column,
 )
 from sekisho.ocsf.event import Event
+from sekisho.ocsf.problems import problems
 
 __all__ = [
     "BY_NAME",
@@ -25,4 +26,5 @@ __all__ = [
     "Column",
     "Event",
     "OcsfClass",
+    "problems",
 ]

@@ -244,7 +244,7 @@ def to_event(record: Record, hints: Hints) -> Event:
         "metadata_log_provider": record.eventType,
         "metadata_correlation_uid": record.sharedEventID,
         "actor_user_name": _name(identity),
-        "actor_user_uid": identity.arn or identity.principalId,
+        "actor_user_uid": identity.arn or identity.principalId or None,
         "actor_user_domain": identity.accountId,
         "actor_user_type": _TYPES.get(identity.type or "", identity.type),
         "actor_user_credential_uid": identity.accessKeyId or None,

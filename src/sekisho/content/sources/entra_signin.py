@@ -112,6 +112,7 @@ _STRONG = frozenset(
 _CLAIM = "MFA requirement satisfied by claim in the token"
 
 _RISK = {"none": None, "hidden": None}
+_PROTOCOL: dict[str, str | None] = {"none": None}
 _STATUS, _DEVICE, _LOCATION = Status(), Device(), Location()
 
 
@@ -189,7 +190,9 @@ def to_event(record: Record, hints: Hints) -> Event:
         "session_uid": sign_in.sessionId or None,
         "is_remote": True,
         "is_mfa": _is_mfa(sign_in, status_id == 1, kind == "Interactive"),
-        "auth_protocol": sign_in.authenticationProtocol,
+        "auth_protocol": _PROTOCOL.get(
+            sign_in.authenticationProtocol or "none", sign_in.authenticationProtocol
+        ),
         "auth_factors": _factors(sign_in),
         "logon_type": kind,
         "service_name": sign_in.appDisplayName,

@@ -136,7 +136,7 @@ def to_event(record: Entry, hints: Hints) -> Event:
         else "User",
         "actor_user_credential_uid": _text(credential),
         "actor_app_name": record.programmatic_access_type,
-        "group_name": record.team,
+        "group_name": record.team or (_text(org) if class_uid == 3006 else None),
         "resource_name": record.repo or record.name,
         "resource_type": "repository" if record.repo else None,
         "user_name": record.user,

@@ -249,6 +249,7 @@ def _sign_in(event: Event, record: LogEvent, actor: Party, context: Authenticati
     event["user_type"] = _ACTORS.get(actor.type or "", actor.type)
     if "@" not in (event["user_name"] or ""):
         event["user_email_addr"] = None
+    event["service_name"] = "Okta"
     for target in record.target or ():
         if target.type == "AppInstance":
             event["service_name"] = target.displayName
