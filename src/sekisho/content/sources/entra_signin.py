@@ -63,7 +63,8 @@ class SignIn(Struct, gc=False):
     authenticationProtocol: str | None = None
     status: Status | None = None
     deviceDetail: Device | None = None
-    location: Location | None = None
+    #: the diagnostic envelope has a country code of the same name beside its properties
+    location: Location | str | None = None
     autonomousSystemNumber: int | None = None
     riskLevelDuringSignIn: str | None = None
     servicePrincipalId: str | None = None
@@ -172,7 +173,7 @@ def to_event(record: Record, hints: Hints) -> Event:
     code = _code(status)
     status_id, word = _status(code)
     device = sign_in.deviceDetail or _DEVICE
-    location = sign_in.location or _LOCATION
+    location = sign_in.location if isinstance(sign_in.location, Location) else _LOCATION
     kind = _logon_type(record, sign_in)
     blocked = sign_in.conditionalAccessStatus in ("failure", 1)
     event: Event = {

@@ -442,7 +442,7 @@ SOURCE = Source(
     recognise=Recognise(
         # one literal in front ("vent") keeps the search fast: flat JSON, evtx tools, event XML, Winlogbeat
         pattern=re.compile(
-            rb'vent(?:I[Dd]"\s*:\s*"?\d|(?<="Event)"\s*:\s*\{\s*"(?:[#@]attributes|System|xmlns)|(?<=<Event)[\s>]'
+            rb'vent(?:I[Dd]"\s*:\s*"?\d{1,5}[\s",}]|(?<="Event)"\s*:\s*\{\s*"(?:[#@]attributes|System|xmlns)|(?<=<Event)[\s>]'
             rb'|(?<="winevent)log")'
         ),
         sourcetypes=("WinEventLog", "XmlWinEventLog", "wineventlog", "xmlwineventlog"),
