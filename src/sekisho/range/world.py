@@ -178,18 +178,23 @@ def _employment(number: int, start: datetime) -> tuple[datetime, datetime | None
     return midnight - timedelta(days=200 + 61 * (number % 17)), None
 
 
+def _name(number: int) -> tuple[tuple[str, str], tuple[str, str]]:
+    """Family and given name; the victim and his namesake have changed given names."""
+    family = _FAMILY[(number - 1) % len(_FAMILY)]
+    given = _GIVEN[(number * 5 + number // 20) % len(_GIVEN)]
+    usual, wanted = ("Rin", "凛"), ("Ryo", "遼")
+    if number == VICTIM:
+        return family, wanted
+    return family, usual if family[0] == "Makino" and given == wanted else given
+
+
 def found(seed: int, start: datetime, end: datetime, people: int = 40) -> World:
     """The organisation with so many people (at least ``SMALLEST``: the story needs its parts)."""
     if people < SMALLEST:
         raise ValueError(f"the range needs at least {SMALLEST} people, not {people}")
     staff = []
     for number in range(1, people + 1):
-        family, given = (
-            _FAMILY[(number - 1) % len(_FAMILY)],
-            _GIVEN[(number * 5 + number // 20) % len(_GIVEN)],
-        )
-        if number == VICTIM:
-            family, given = ("Makino", "槙野"), ("Ryo", "遼")
+        family, given = _name(number)
         zone, country, place = _where(number)
         begin, finish = _employment(number, start)
         suffix = "" if number <= len(_FAMILY) * len(_GIVEN) else str(number)
