@@ -33,6 +33,14 @@ class Rule:
     ``query`` must judge each event by itself and by master data only, so that batch size, order
     and lateness cannot change the result (detection.md, I2).
 
+    To each row that ``tell`` gets the detector adds facts of the world, worded for a person:
+    ``zone`` (IANA zone of the person, Asia/Tokyo if unknown), ``local_day`` (date there), ``local_time``,
+    ``jst``, ``person_name`` (name and number), ``who`` (person, else account, else ``?``), ``network``
+    (/24 or /64 of ``src_endpoint_ip``), ``where`` (address, country and kind of network).
+
+    ``unjudged`` is SQL with the columns ``reason`` and ``events``: how many events of the batch the rule
+    could not judge, and why (empty: it judges every event it has the columns for).
+
     ``tables``   master data without which the rule cannot judge
     ``columns``  event columns without which the rule cannot judge
     ``shown``    event columns listed for each piece of evidence
@@ -51,3 +59,4 @@ class Rule:
     shown: tuple[str, ...] = ()
     author: str = "Sekisho"
     reference: str = ""
+    unjudged: str = ""

@@ -1,0 +1,92 @@
+"""What is added to a matching event before a rule tells of it: the person, the local time, the place."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import defaultdict
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+from sekisho.contract import Context
+
+DEFAULT_ZONE = "Asia/Tokyo"
+_JST = ZoneInfo("Asia/Tokyo")
+
+
+class _Employment(NamedTuple):
+    start: datetime
+    end: datetime | None
+    name: str
+    zone: str
+
+
+class Facts:
+    """Facts of one context version."""
+
+    def __init__(self, context: Context) -> None:
+        self.version = context.version
+        self._people: dict[str, list[_Employment]] = defaultdict(list)
+        for row in context.tables["people"].to_pylist():
+            self._people[row["person_id"]].append(
+                _Employment(
+                    row["employment_start"], row["employment_end"], row["name"], row["zone"] or DEFAULT_ZONE
+                )
+            )
+        for rows in self._people.values():
+            rows.sort(key=lambda row: row.start)
+
+    def add(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        """The event with ``zone``, ``local_day``, ``local_time``, ``jst``, ``person_name``, ``who``,
+        ``network`` and ``where`` (see ``contract.Rule``). ``time`` must not be null."""
+        time: datetime = event["time"]
+        person = event.get("person_uid") or ""
+        row = self._employment(person, time)
+        zone = row.zone if row else DEFAULT_ZONE
+        local = time.astimezone(ZoneInfo(zone))
+        name = f"{row.name} ({person})" if row else person
+        return {
+            **event,
+            "zone": zone,
+            "local_day": local.date().isoformat(),
+            "local_time": f"{local:%Y-%m-%d %H:%M:%S} {zone}",
+            "jst": f"{time.astimezone(_JST):%Y-%m-%d %H:%M:%S} JST",
+            "person_name": name,
+            "who": name or event.get("account") or "?",
+            "network": network(event.get("src_endpoint_ip")),
+            "where": _where(event),
+        }
+
+    def _employment(self, person: str, time: datetime) -> _Employment | None:
+        """Valid at that time, else the last that had begun, else the first."""
+        rows = self._people.get(person)
+        if not rows:
+            return None
+        begun = [row for row in rows if row.start <= time]
+        valid = [row for row in begun if row.end is None or time < row.end]
+        return (valid or begun or rows[:1])[-1]
+
+
+def network(address: str | None) -> str:
+    """/24 (IPv4) or /64 (IPv6) of an address; the text itself if it is none; ``-`` if absent."""
+    if not address:
+        return "-"
+    try:
+        parsed = ipaddress.ip_address(address.strip().partition("%")[0])
+    except ValueError:
+        return address.strip().casefold()
+    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
+        parsed = parsed.ipv4_mapped
+    return str(ipaddress.ip_network((parsed, 24 if parsed.version == 4 else 64), strict=False))
+
+
+def _where(event: Mapping[str, Any]) -> str:
+    parts = [
+        event.get("src_country") or event.get("src_endpoint_location_country"),
+        event.get("src_net_name") or event.get("src_net_class"),
+        event.get("src_as_org"),
+    ]
+    address = event.get("src_endpoint_ip") or event.get("src_endpoint_hostname") or "?"
+    known = ", ".join(str(part) for part in parts if part)
+    return f"{address} ({known})" if known else str(address)

@@ -1,0 +1,70 @@
+"""Decoys (A9): whether a name, key or cookie of an event is one that nobody may ever use.
+
+The published table holds only HMAC-SHA256 of the folded identifier; each distinct value of an event is
+hashed with the installation's decoy key and compared.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections import defaultdict
+from functools import lru_cache
+
+import numpy as np
+import pyarrow as pa
+
+from sekisho.enrich.identity import REMEMBERED, fold
+from sekisho.enrich.timeline import NEVER, NO_STEPS, NOTHING, Coded, Ints, Span, Steps, micros, resolve, steps
+
+_COLUMNS = (
+    "user_name",
+    "user_email_addr",
+    "user_uid",
+    "actor_user_name",
+    "actor_user_email_addr",
+    "actor_user_uid",
+    "actor_user_credential_uid",
+    "session_uid",
+    "actor_session_uid",
+)
+
+
+def hashed(key: bytes, identifier: str) -> str:
+    """How the table ``decoys`` holds an identifier: hex HMAC-SHA256 of its folded form."""
+    return hmac.digest(key, fold(identifier).encode("utf-8", "surrogatepass"), "sha256").hex()
+
+
+class Decoys:
+    """Decoys by hashed identifier. A decoy stays one after its end: its use is never legitimate."""
+
+    def __init__(self, decoys: pa.Table, key: bytes) -> None:
+        self._key = key
+        self.uids: list[str] = decoys.column("decoy_id").to_pylist()
+        self._spans: dict[str, list[Span]] = defaultdict(list)
+        rows = zip(
+            decoys.column("identifier").to_pylist(),
+            micros(decoys.column("valid_from"), 0).tolist(),
+            strict=True,
+        )
+        for number, (identifier, start) in enumerate(rows):
+            self._spans[(identifier or "").lower()].append(Span(start, NEVER, number))
+        self._known = lru_cache(maxsize=REMEMBERED)(self._look)
+
+    def find(self, events: pa.Table, times: Ints) -> Ints:
+        """Row of the table for each event, ``NOTHING`` where no decoy occurs."""
+        result = np.full(len(times), NOTHING, np.int64)
+        if not self.uids:
+            return result
+        for name in _COLUMNS:
+            coded = Coded.of(events.column(name))
+            found = resolve([self._known(value) for value in coded.values], coded.codes, times)
+            result = np.where(result == NOTHING, found, result)
+        return result
+
+    def _look(self, value: str) -> Steps:
+        """The value itself, without its Windows domain, without its mail domain."""
+        for form in dict.fromkeys((value, value.rpartition("\\")[2], value.partition("@")[0])):
+            spans = self._spans.get(hashed(self._key, form))
+            if spans:
+                return steps(spans, lasting=False)
+        return NO_STEPS
