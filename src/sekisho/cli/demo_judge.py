@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import NamedTuple
 
 from sekisho.range import Act, Ledger
 
@@ -13,9 +13,17 @@ from sekisho.range import Act, Ledger
 SAME = timedelta(seconds=1)
 
 
+class Row(NamedTuple):
+    """One event behind an alert."""
+
+    time: datetime
+    source: str
+    facts: tuple[tuple[str, str], ...] = ()
+
+
 @dataclass(frozen=True)
 class Shown:
-    """An alert as ``sekisho alerts show --json`` gives it, as far as the demo needs it."""
+    """An alert as ``sekisho alerts export`` gives it, as far as the demo needs it."""
 
     uid: str
     rule: str
@@ -27,8 +35,8 @@ class Shown:
     advisory: tuple[str, ...]
     attack: tuple[str, ...]
     person: str
-    times: tuple[datetime, ...]
-    raw: dict[str, Any] = field(default_factory=dict, compare=False)
+    zone: str
+    evidence: tuple[Row, ...]
 
 
 @dataclass(frozen=True)
@@ -54,7 +62,7 @@ class Verdict:
 
 def touches(alert: Shown, records: Sequence[tuple[str, datetime]]) -> bool:
     """Whether the alert's evidence is of these records, by time."""
-    return any(abs(time - moment) <= SAME for time in alert.times for _, moment in records)
+    return any(abs(row.time - moment) <= SAME for row in alert.evidence for _, moment in records)
 
 
 def judge(ledger: Ledger, alerts: Sequence[Shown]) -> Verdict:

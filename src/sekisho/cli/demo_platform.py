@@ -16,10 +16,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from sekisho.cli.demo_judge import Shown
+from sekisho.cli.demo_judge import Row, Shown
 from sekisho.cli.demo_send import Address
 from sekisho.cli.status import gather
-from sekisho.model import Language, Refused
+from sekisho.model import Language, Refused, Severity
 from sekisho.range.master import ORDER
 from sekisho.settings import load
 
@@ -31,7 +31,6 @@ POLL_SECONDS = 0.7
 STALLED_SECONDS = 30.0
 #: platform's own records (master data told, alerts judged), not sent by the demo
 OWN_SOURCE = "sekisho"
-SEVERITIES = {"informational": 1, "low": 2, "medium": 3, "high": 4, "critical": 5}
 
 
 class Count(NamedTuple):
@@ -223,28 +222,27 @@ class Platform:
 
     def alerts(self, language: Language) -> list[Shown]:
         """All alerts in the order in which a person should read them, each with its evidence."""
-        listed = json.loads(self.run("alerts", "list", "--json", "--lang", language))
-        rows = listed if isinstance(listed, list) else listed["alerts"]
-        return [
-            shown(json.loads(self.run("alerts", "show", row["uid"], "--json", "--lang", language)))
-            for row in rows
-        ]
+        file = self.data / "alerts.json"
+        self.run("alerts", "export", str(file), "--state", "all")
+        return [shown(tree, language) for tree in json.loads(file.read_text(encoding="utf-8"))]
 
 
-def shown(tree: dict[str, Any]) -> Shown:
-    """One alert of `sekisho alerts show --json`."""
-    severity = tree["severity"]
+def shown(tree: dict[str, Any], language: Language) -> Shown:
+    """One alert of `sekisho alerts export FILE.json`."""
     return Shown(
         uid=tree["uid"],
         rule=tree["rule"],
-        severity=SEVERITIES[severity] if isinstance(severity, str) else int(severity),
-        title=tree["title"],
-        what=tree["what"],
-        why=tree["why"],
-        todo=tuple(tree["todo"]),
+        severity=Severity[tree["severity"].upper()],
+        title=tree["title"][language],
+        what=tree["what"][language],
+        why=tree["why"][language],
+        todo=tuple(step[language] for step in tree["todo"]),
         advisory=tuple(tree["advisory"]),
         attack=tuple(tree["attack"]),
-        person=tree.get("person") or "",
-        times=tuple(datetime.fromisoformat(row["time"]) for row in tree["evidence"]),
-        raw=tree,
+        person=tree["person"],
+        zone=tree["zone"],
+        evidence=tuple(
+            Row(datetime.fromisoformat(row["time"]), row["source"], tuple(row["facts"].items()))
+            for row in tree["evidence"]
+        ),
     )

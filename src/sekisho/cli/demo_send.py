@@ -146,7 +146,7 @@ async def _post(session: aiohttp.ClientSession, base: str, post: Post) -> None:
         try:
             async with session.post(base + post.path, data=post.body, headers=post.headers) as answer:
                 text = await answer.text()
-                if answer.status < 300:
+                if answer.status < 300 and '"errors":true' not in text.replace(" ", "")[:200]:
                     return
                 if answer.status not in (429, 503):
                     raise Refused(f"{base}{post.path} answered {answer.status}: {text[:300]}")

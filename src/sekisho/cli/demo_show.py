@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -14,7 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
-from sekisho.cli.demo_judge import Shown, Verdict
+from sekisho.cli.demo_judge import Row, Shown, Verdict
 from sekisho.cli.demo_platform import Count
 from sekisho.cli.demo_words import WORDS
 from sekisho.model import Language
@@ -81,11 +80,9 @@ class Screen:
         out.print("    " + escape(alert.what))
         reason = " ".join((*alert.advisory, *alert.attack))
         out.print(f"    [dim]{self.word('why')}:[/] {escape(alert.why)} [cyan]({escape(reason)})[/]")
-        rows = alert.raw.get("evidence", [])
+        rows = alert.evidence
         for row in rows[:EVIDENCE_SHOWN]:
-            out.print(
-                f"    [dim]{self.word('evidence')}:[/] {_evidence(row, str(alert.raw.get('zone') or ''))}"
-            )
+            out.print(f"    [dim]{self.word('evidence')}:[/] {_evidence(row, alert.zone)}")
         if len(rows) > EVIDENCE_SHOWN:
             out.print(f"    [dim]… {len(rows) - EVIDENCE_SHOWN} +[/]")
         for step, text in enumerate(alert.todo, 1):
@@ -144,8 +141,7 @@ class Screen:
             return
         self.head("strays")
         for alert in verdict.strays:
-            at = alert.times[0].astimezone(JST) if alert.times else None
-            when = f"{at:%m-%d %H:%M:%S}" if at else "?"
+            when = f"{alert.evidence[0].time.astimezone(JST):%m-%d %H:%M:%S}" if alert.evidence else "?"
             self.console.print(f"  [red]{escape(alert.rule)}[/] {when} {escape(alert.what)}")
 
     def searches(self, data: Path, queries: Sequence[str]) -> None:
@@ -183,12 +179,10 @@ def _by(alert: Shown, colour: str) -> str:
     )
 
 
-def _evidence(row: dict[str, Any], zone: str) -> str:
-    at = datetime.fromisoformat(row["time"])
-    shown = f"{at.astimezone(JST):%Y-%m-%d %H:%M:%S} JST"
+def _evidence(row: Row, zone: str) -> str:
+    shown = f"{row.time.astimezone(JST):%Y-%m-%d %H:%M:%S} JST"
     if zone and zone != JST.key:
-        own = at.astimezone(ZoneInfo(zone))
+        own = row.time.astimezone(ZoneInfo(zone))
         shown += f" ({own:%m-%d %H:%M} {own:%Z})"
-    facts = row.get("facts") or []
-    pairs = facts.items() if isinstance(facts, dict) else facts
-    return escape(f"{shown} {row['source']} " + " ".join(f"{name}={value}" for name, value in pairs))
+    facts = " ".join(f"{name}={value}" for name, value in row.facts)
+    return escape(f"{shown} {row.source} {facts}")

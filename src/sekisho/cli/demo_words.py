@@ -88,5 +88,5 @@ WORDS: dict[str, Text] = {
     "sev2": Text(ja="低", en="low"),
     "sev3": Text(ja="中", en="medium"),
     "sev4": Text(ja="高", en="high"),
-    "sev5": Text(ja="緊急", en="critical"),
+    "sev5": Text(ja="重大", en="critical"),
 }
