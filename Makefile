@@ -46,6 +46,9 @@ content: $(VENV)/.dev
 bless: $(VENV)/.dev ## write the golden outputs anew; the diff is the review
 	$(BIN)/python -m tests.content.bless
 
+docs: $(VENV)/.dev ## write docs/reference anew
+	$(BIN)/python -m tests.docs.generate
+
 bench: $(VENV)/.dev ## every published figure
 	$(BIN)/python -m bench
 

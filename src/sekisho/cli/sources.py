@@ -1,0 +1,237 @@
+"""`sekisho sources`: which logs are understood, how to switch them on, and a try of a file."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sekisho import wiring
+from sekisho.cli.main import Global
+from sekisho.collect import files
+from sekisho.contract import Content
+from sekisho.contract.discovery import cases_of
+from sekisho.contract.source import AnySource, Json, Lines
+from sekisho.model import Frame, Records, Refused
+from sekisho.normalise import Normaliser
+from sekisho.ocsf import CLASSES
+
+
+@click.group(name="sources", short_help="Log sources: list, show, try a file.")
+def command() -> None:
+    """Which logs are understood.
+
+    \b
+    Examples:
+      sekisho sources list
+      sekisho sources show okta
+      sekisho sources try export.json          what is it, and what becomes of it?
+      sekisho sources try --source github audit.ndjson --event
+    """
+
+
+@command.command("list")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.pass_obj
+def list_(obj: Global, as_json: bool) -> None:
+    """All sources: id, what it is, which advisory items it serves."""
+    sources = wiring.content().sources
+    if as_json:
+        click.echo(json.dumps([_plain(source) for source in sources.values()], ensure_ascii=False))
+        return
+    width = max(map(len, sources), default=0)
+    for source in sources.values():
+        title = source.title.get(obj.settings.language)
+        click.echo(f"{source.id:<{width}}  {title}  ({' '.join(source.advisory)})")
+
+
+@command.command("show")
+@click.argument("source_id", metavar="ID")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.pass_obj
+def show(obj: Global, source_id: str, as_json: bool) -> None:
+    """One source: how to switch it on, how it is recognised, where it is documented."""
+    content = wiring.content()
+    source = _source(content, source_id)
+    path = content.files[f"source/{source.id}"]
+    plain = _plain(source) | {"file": str(path), "cases": len(list(cases_of(path).glob("*.in")))}
+    if as_json:
+        click.echo(json.dumps(plain, ensure_ascii=False))
+        return
+    click.echo(f"{source.id}: {source.title.get(obj.settings.language)} ({source.vendor} {source.product})")
+    click.echo(f"  switch on    {source.switch_on.get(obj.settings.language)}")
+    click.echo(f"  advisory     {' '.join(source.advisory)}")
+    click.echo(f"  records      {plain['records']}; {_recognised(source)}")
+    click.echo(f"  times        {source.zone or 'carry their offset'}; up to {source.lag} s late is usual")
+    click.echo(f"  accounts of  {', '.join(source.systems) or 'no system of the accounts table'}")
+    click.echo(f"  reference    {source.reference}")
+    click.echo(f"  file         {path} ({plain['cases']} cases)")
+
+
+@dataclass
+class Tried:
+    """What became of the records of a file. ``unmapped`` counts top-level names left over."""
+
+    records: int = 0
+    sources: Counter[str] = field(default_factory=Counter)
+    kinds: Counter[str] = field(default_factory=Counter)
+    rejects: Counter[tuple[str, str]] = field(default_factory=Counter)
+    resembled: Counter[str] = field(default_factory=Counter)
+    unmapped: Counter[str] = field(default_factory=Counter)
+    formats: set[str] = field(default_factory=set)
+    troubles: list[str] = field(default_factory=list)
+    first: dict[str, Any] = field(default_factory=dict)
+
+    def confidence(self, source: str) -> float:
+        """Share of the records that became events of this source and no other, 0 to 1."""
+        return self.sources[source] / self.records if self.records else 0.0
+
+
+@command.command("try")
+@click.argument("path", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--source", "source_id", default="auto", metavar="ID", help="Take it for this source.")
+@click.option("--limit", default=10_000, show_default=True, help="Read at most so many records.")
+@click.option("--event", is_flag=True, help="Show the first event in full.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def try_(path: Path, source_id: str, limit: int, event: bool, as_json: bool) -> None:
+    """What a file is taken for, and what becomes of its records. Stores nothing."""
+    content = wiring.content()
+    if source_id != "auto":
+        _source(content, source_id)
+    tried = attempt(content, path, source_id, limit, wiring.now_ns())
+    if as_json:
+        click.echo(json.dumps(_tried(tried), ensure_ascii=False, default=str))
+        return
+    _print(tried, source_id)
+    if event and tried.first:
+        click.echo("\nfirst event:")
+        for name, value in tried.first.items():
+            click.echo(f"  {name}: {value}")
+
+
+def attempt(content: Content, path: Path, source_id: str, limit: int, now: int) -> Tried:
+    """Normalise up to ``limit`` records of a file. ``now``: ns since 1970 UTC (for dates without year)."""
+    normaliser = Normaliser(content.sources)
+    tried = Tried()
+    for number, records in enumerate(_records(tried, path, source_id, limit, now)):
+        result = normaliser.batch([Frame(number, records)])
+        tried.records += len(records.bodies)
+        for row in result.events.select(["source", "class_uid", "activity_id", "unmapped"]).to_pylist():
+            tried.sources[row["source"]] += 1
+            tried.kinds[_kind(row["class_uid"], row["activity_id"])] += 1
+            tried.unmapped.update(_leaves(row["unmapped"]))
+        for reject in result.rejects:
+            tried.rejects[reject.code, reject.why] += 1
+            tried.resembled.update(reject.candidates)
+        if not tried.first and result.events.num_rows:
+            first = result.events.slice(0, 1).to_pylist()[0]
+            tried.first = {name: value for name, value in first.items() if value is not None}
+    return tried
+
+
+def _records(tried: Tried, path: Path, source_id: str, limit: int, now: int) -> Iterator[Records]:
+    left = limit
+    for chunk in files.read_path(path):
+        tried.formats.add(chunk.format)
+        tried.troubles += [trouble.text.en for trouble in chunk.troubles]
+        bodies = chunk.bodies[:left]
+        left -= len(bodies)
+        if bodies:
+            yield Records(
+                source_id, "file", chunk.wrapping, str(path), "", now, tuple(bodies), chunk.attributes
+            )
+        if left <= 0:
+            return
+
+
+def _leaves(unmapped: str | None) -> list[str]:
+    """Top-level names of what is left over, empty shells left out."""
+    value = json.loads(unmapped) if unmapped else {}
+    return [name for name, part in value.items() if part not in ({}, None, "")]
+
+
+def _kind(class_uid: int, activity_id: int) -> str:
+    known = CLASSES[class_uid]
+    return f"{known.caption}: {known.activities[activity_id]}"
+
+
+def _source(content: Content, source_id: str) -> AnySource:
+    source = content.sources.get(source_id)
+    if source is None:
+        raise Refused(f"there is no source {source_id!r}", "there are: " + ", ".join(content.sources))
+    return source
+
+
+def _recognised(source: AnySource) -> str:
+    recognise = source.recognise
+    ways = [f"program {program}" for program in recognise.programs]
+    marks = " ".join(mark.decode() for mark in recognise.marks)
+    ways += [f"contains {marks}"] if marks else []
+    ways += [f"matches {recognise.pattern.pattern.decode()}"] if recognise.pattern else []
+    ways += [f"sourcetype {name}" for name in recognise.sourcetypes]
+    return "recognised by: " + "; ".join(ways) if ways else "recognised only by its label"
+
+
+def _plain(source: AnySource) -> dict[str, Any]:
+    decode = source.decode
+    return {
+        "id": source.id,
+        "title": {"ja": source.title.ja, "en": source.title.en},
+        "vendor": source.vendor,
+        "product": source.product,
+        "records": "JSON" if isinstance(decode, Json) else "text" if isinstance(decode, Lines) else "Windows",
+        "advisory": list(source.advisory),
+        "systems": list(source.systems),
+        "sourcetypes": list(source.recognise.sourcetypes),
+        "programs": list(source.recognise.programs),
+        "zone": source.zone,
+        "lag": source.lag,
+        "reference": source.reference,
+        "switch_on": {"ja": source.switch_on.ja, "en": source.switch_on.en},
+    }
+
+
+def _tried(tried: Tried) -> dict[str, Any]:
+    return {
+        "records": tried.records,
+        "events": tried.sources.total(),
+        "formats": sorted(tried.formats),
+        "sources": {
+            name: {"events": n, "confidence": tried.confidence(name)} for name, n in tried.sources.items()
+        },
+        "kinds": dict(tried.kinds.most_common()),
+        "unmapped": dict(tried.unmapped.most_common()),
+        "rejects": [{"code": c, "why": w, "count": n} for (c, w), n in tried.rejects.most_common()],
+        "resembles": dict(tried.resembled.most_common()),
+        "troubles": tried.troubles,
+        "first": tried.first,
+    }
+
+
+def _print(tried: Tried, source_id: str) -> None:
+    click.echo(f"{tried.records} records ({', '.join(sorted(tried.formats)) or 'empty'})")
+    if not tried.sources and source_id == "auto":
+        click.echo("no source recognises it; `sekisho new source ID` starts one")
+    for name, count in tried.sources.most_common():
+        click.echo(f"  {name}: {count} events, confidence {tried.confidence(name):.0%}")
+    _section("what happened", tried.kinds)
+    _section("left over (kept in `unmapped`)", tried.unmapped)
+    if tried.rejects:
+        click.echo(f"rejected: {tried.rejects.total()}")
+        for (code, why), count in tried.rejects.most_common(10):
+            click.echo(f"  {count:>7}  {code}: {why}")
+    _section("they resemble (name one with --source)", tried.resembled)
+    for trouble in tried.troubles:
+        click.echo(f"trouble: {trouble}")
+
+
+def _section(title: str, counts: Counter[str]) -> None:
+    if counts:
+        click.echo(f"{title}:")
+        for name, count in counts.most_common(15):
+            click.echo(f"  {count:>7}  {name}")
