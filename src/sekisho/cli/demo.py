@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import shlex
+import signal
+import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from sekisho.cli import demo_platform
 from sekisho.cli.demo_judge import judge
 from sekisho.cli.demo_platform import Platform
 from sekisho.cli.demo_send import Address, send
-from sekisho.cli.demo_show import JST, Screen
+from sekisho.cli.demo_show import JST, Bars, Screen
 from sekisho.model import Language, Refused
 from sekisho.range import DAYS, Range, period, simulate
 from sekisho.range.master import write
@@ -106,7 +108,9 @@ def command(
       sekisho demo --exit --lang ja      for a check: status 0 if every act was found
       sekisho demo --keep --data /tmp/d  keep what was received
     """
-    data = folder.resolve()
+    # a child in a session of its own must not outlive a demo that is told to end
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    data = folder.absolute()
     screen = Screen(lang or language_of(os.environ))
     screen.say("making", people=people)
     begin, end = span(start, wiring.now())
@@ -146,8 +150,10 @@ def _play(platform: Platform, simulated: Range, screen: Screen, speed: float | N
     screen.say("sending")
     began = time.monotonic()
     with screen.progress(simulated) as bars:
-        sent = _send(simulated, address, bars.sent, speed)
-        count = platform.settle(sent + before.settled, bars.processed)
+        sent = _send(platform, simulated, address, bars, before.settled, speed)
+        count = platform.settle(
+            sent + before.settled, lambda now: bars.processed(now.settled - before.settled)
+        )
     seconds = time.monotonic() - began
     screen.account(sent + before.settled, count, platform.reject_reasons(), seconds)
     alerts = platform.alerts(screen.language)
@@ -158,9 +164,26 @@ def _play(platform: Platform, simulated: Range, screen: Screen, speed: float | N
     return verdict.complete and count.settled == sent + before.settled
 
 
-def _send(simulated: Range, address: Address, told: Callable[[str, int], None], speed: float | None) -> int:
+def _send(
+    platform: Platform, simulated: Range, address: Address, bars: Bars, before: int, speed: float | None
+) -> int:
+    """Send everything while the bar of what is processed moves along; gives the number of records."""
+
+    async def watch() -> None:
+        while True:
+            count = await asyncio.to_thread(platform.count)
+            bars.processed(count.settled - before)
+            await asyncio.sleep(1.0)
+
+    async def both() -> int:
+        watching = asyncio.create_task(watch())
+        try:
+            return await send(simulated.streams, address, bars.sent, speed)
+        finally:
+            watching.cancel()
+
     try:
-        return asyncio.run(send(simulated.streams, address, told, speed))
+        return asyncio.run(both())
     except ExceptionGroup as group:
         refused, others = group.split(Refused)
         if refused is not None and others is None:

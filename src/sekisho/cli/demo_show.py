@@ -160,8 +160,8 @@ class Bars:
     def sent(self, stream: str, records: int) -> None:
         self._bars.advance(self._tasks[stream], records)
 
-    def processed(self, count: Count) -> None:
-        self._bars.update(self._done, completed=max(0, count.settled))
+    def processed(self, records: int) -> None:
+        self._bars.update(self._done, completed=max(0, records))
 
 
 def _one_each(alerts: Sequence[Shown]) -> list[Shown]:
