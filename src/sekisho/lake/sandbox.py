@@ -85,8 +85,7 @@ def _single_select(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.St
 
 def _fetch(connection: duckdb.DuckDBPyConnection, statement: duckdb.Statement, rows: int) -> Result:
     """Read as a stream, so that a huge result takes no memory beyond the limit."""
-    reader = connection.execute(statement).to_arrow_reader(2048)
-    assert reader is not None
+    reader = connection.sql(statement).to_arrow_reader(2048)
     batches = []
     held = 0
     for batch in reader:

@@ -43,6 +43,10 @@ class Search:
         self.damaged: list[Damage] = list(snapshot.damaged)
         self.scanned = 0
 
+    def again(self, condition: Condition) -> Search:
+        """Another question to the same snapshot."""
+        return Search(self._snapshot, self._engine, condition)
+
     def files(self) -> list[Stored]:
         """The files that can hold matches."""
         c = self._condition

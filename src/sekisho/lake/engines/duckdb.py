@@ -29,6 +29,15 @@ _COLUMNS = ", ".join(
 )
 _NO_ROWS = ", ".join(f"NULL::{_TYPES[field.type]} AS {field.name}" for field in SCHEMA)
 
+#: Errors of the statement itself, or somebody stopped it. DuckDB has no class of its own for a damaged
+#: file (Thrift, zstd, IO, invalid input, ...), so whatever else fails is one.
+_STATEMENT = (
+    duckdb.BinderException,
+    duckdb.CatalogException,
+    duckdb.ParserException,
+    duckdb.InterruptException,
+)
+
 
 def connect(options: settings.Lake) -> duckdb.DuckDBPyConnection:
     """A connection in memory within the limits of the settings; times are shown in UTC."""
@@ -75,21 +84,15 @@ class DuckDB:
     def select(self, files: Sequence[Path], sql: str, params: Sequence[object]) -> pa.Table:
         view = f"WITH events AS (SELECT * FROM {table_of(files)}) {sql}"  # noqa: S608 - names of our own files
         try:
-            return self._connection.execute(view, list(params)).to_arrow_table()
+            return self._connection.sql(view, params=list(params)).to_arrow_table()
         except duckdb.OutOfMemoryException as error:
             raise Refused(
                 f"the search needs more memory than duckdb_memory allows: {error}",
                 "narrow the time or the fields, or raise [lake] duckdb_memory in sekisho.toml",
             ) from error
-        except (
-            duckdb.BinderException,
-            duckdb.CatalogException,
-            duckdb.ParserException,
-            duckdb.InterruptException,
-        ):
-            raise  # the statement itself, or somebody stopped it
+        except _STATEMENT:
+            raise
         except duckdb.Error as error:
-            # DuckDB has no class of its own for a damaged file: Thrift, zstd, IO, invalid input, ...
             raise FileUnreadable(str(error)) from error
 
     def interrupt(self) -> None:
