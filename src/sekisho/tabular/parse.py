@@ -13,10 +13,11 @@ from sekisho.tabular.values import NotThis, Row, Value, value
 
 
 class Parsed(NamedTuple):
-    """``rows`` without those that have a problem; ``columns`` that the file has."""
+    """``rows`` are without problem. ``faulty`` rows hold what could be read of the others, so that they
+    are still compared with the rest."""
 
     rows: tuple[Row, ...]
-    columns: tuple[str, ...]
+    faulty: tuple[Row, ...]
     problems: tuple[Problem, ...]
 
 
@@ -29,14 +30,14 @@ def parse(table: Table, sheet: Sheet, known: Mapping[str, Set[str]]) -> Parsed:
     """
     columns, problems = _columns(table, sheet)
     if problems:
-        return Parsed((), tuple(f.name for f in columns if f), tuple(problems))
-    rows = []
+        return Parsed((), (), tuple(problems))
+    rows: list[Row] = []
+    faulty: list[Row] = []
     for line in sheet.rows:
         row, wrong = _row(table, columns, line, known)
         problems.extend(wrong)
-        if not wrong:
-            rows.append(row)
-    return Parsed(tuple(rows), tuple(f.name for f in columns if f), tuple(problems))
+        (faulty if wrong else rows).append(row)
+    return Parsed(tuple(rows), tuple(faulty), tuple(problems))
 
 
 # -- the header ------------------------------------------------------------------------------------

@@ -61,18 +61,20 @@ def plan(
     table: Table, parsed: Parsed, stored: Sequence[Stored[Id]], *, complete: bool, now: datetime
 ) -> Plan[Id]:
     """``parsed`` against what is stored. ``complete``: the file is the whole table, so what it lacks
-    ends at ``now``. With problems (those of ``parsed`` come first) nothing may be applied."""
+    ends at ``now``. With problems (of ``parsed``, too; in the order of the rows) nothing may be applied."""
     by_key = {_key(table, item.values): item for item in stored}
     rows, problems = _completed(table, parsed, by_key)
-    problems += _intervals(table, rows)
-    keys = {_key(table, row.values) for row in rows}
+    needed = (*table.key, *table.interval)
+    placed = [r for r in parsed.faulty if all(n in r.values or n not in r.given for n in needed)]
+    problems += _intervals(table, [*rows, *placed])
+    keys = {_key(table, row.values) for row in (*rows, *placed)}
     rest = [item for item in stored if _key(table, item.values) not in keys]
     closed, withdrawn, kept = _missing(table, rest, rows, now) if complete else ([], [], rest)
     left = [
         *kept,
         *(Stored(change.before.id, change.after) for change in closed if change.before and change.after),
     ]
-    problems += _overlaps(table, rows, left)
+    problems += _overlaps(table, [*rows, *placed], left)
     added, changed = [], []
     for row in rows:
         before = by_key.get(_key(table, row.values))
@@ -81,9 +83,8 @@ def plan(
         elif row.values != before.values:
             changed.append(Change(before, row.values))
     same = len(rows) - len(added) - len(changed) + (len(kept) if complete else 0)
-    told = sorted(problems, key=lambda p: (p.row or 0, p.column))
-    everything = (*parsed.problems, *told)
-    return Plan(tuple(added), tuple(changed), tuple(closed), tuple(withdrawn), same, everything)
+    everything = sorted((*parsed.problems, *problems), key=lambda problem: problem.row or 0)
+    return Plan(tuple(added), tuple(changed), tuple(closed), tuple(withdrawn), same, tuple(everything))
 
 
 def _key(table: Table, values: Values) -> Key:

@@ -152,9 +152,8 @@ def _plan(register: Register, upload: Upload, now: datetime) -> Plan[int]:
     if sheet is None:
         return Plan((), (), (), (), 0, tuple(problems))
     parsed = parse(register.table, sheet, upload.known)
-    sealed = Parsed(
-        tuple(register.seal(row) for row in parsed.rows), parsed.columns, (*problems, *parsed.problems)
-    )
+    rows = tuple(map(register.seal, parsed.rows))
+    sealed = Parsed(rows, parsed.faulty, (*problems, *parsed.problems))
     return plan(register.table, sealed, _rows(register, current(register)), complete=upload.complete, now=now)
 
 
