@@ -141,7 +141,7 @@ def _read(
     err: Console,
     outcomes: list[Outcome],
 ) -> None:
-    found = [item for item in walk([path for path in paths if str(path) != "-"])]
+    found = list(walk([path for path in paths if str(path) != "-"]))
     total = sum(item.stat().st_size for item in found if isinstance(item, Path))
     with _progress(err, total) as bar:
         for item in found:

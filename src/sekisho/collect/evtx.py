@@ -36,7 +36,7 @@ def records(stream: _Stream, report: Callable[[Trouble], None]) -> Iterator[byte
 
     Characters that XML cannot hold become U+FFFD. Damage is reported with the chunk's number (from 0).
     """
-    header = stream.read(_HEADER)
+    header = _exactly(stream, _HEADER)
     if len(header) < _HEADER:
         report(
             _trouble(
@@ -45,9 +45,17 @@ def records(stream: _Stream, report: Callable[[Trouble], None]) -> Iterator[byte
         )
         return
     number = 0
-    while chunk := stream.read(_CHUNK):
+    while chunk := _exactly(stream, _CHUNK):
         yield from _chunk(chunk, number, report)
         number += 1
+
+
+def _exactly(stream: _Stream, size: int) -> bytes:
+    parts: list[bytes] = []
+    while size and (data := stream.read(size)):
+        parts.append(data)
+        size -= len(data)
+    return b"".join(parts)
 
 
 def _chunk(chunk: bytes, number: int, report: Callable[[Trouble], None]) -> Iterator[bytes]:

@@ -15,9 +15,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sekisho.collect import evtx, splitting
+from sekisho.collect.inflate import Readable
 from sekisho.collect.recognise import HEAD, Format, Recognised, recognise
 from sekisho.collect.splitting import Piece
-from sekisho.collect.unpack import BLOCK, Limits, Member, Readable, Stopped, Trouble, Unpacker
+from sekisho.collect.unpack import BLOCK, Limits, Member, Stopped, Trouble, Unpacker
 from sekisho.model import Text, Wrapping
 
 _TROUBLES_SHOWN = 5

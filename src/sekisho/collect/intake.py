@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from sekisho.collect import files
+from sekisho.collect.inflate import Readable
 from sekisho.collect.ledger import Entry, Ledger
-from sekisho.collect.unpack import BLOCK, Limits, Readable, Stopped, Trouble
+from sekisho.collect.unpack import BLOCK, Limits, Stopped, Trouble
 from sekisho.model import Records, Retry, Text
 
 Append = Callable[[Records], int]

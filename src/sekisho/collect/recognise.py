@@ -100,10 +100,10 @@ def _json(start: bytes) -> Format:
 
 def _csv_delimiter(head: bytes, named: bool) -> str:
     """The delimiter if the first row reads like a header and the second has as many cells."""
-    text = head.decode("utf-8", "replace")
+    text = [line for line in head.decode("utf-8", "replace").splitlines(keepends=True) if line.strip()]
     for delimiter in _DELIMITERS:
         try:
-            rows = csv.reader(text.splitlines(keepends=True)[:_SAMPLE], delimiter=delimiter, strict=False)
+            rows = csv.reader(text[:_SAMPLE], delimiter=delimiter, strict=False)
             header, row = next(rows, []), next(rows, [])
         except csv.Error:
             continue

@@ -260,31 +260,39 @@ _EVENT_END = b"</Event>"
 
 
 def event_xml(stream: Stream, limit: int, report: Report) -> Iterator[Piece]:
-    """``<Event>`` elements, whether alone, one after another or inside ``<Events>``."""
+    """``<Event>`` elements, whether alone, one after another or inside ``<Events>``.
+
+    One longer than ``limit`` comes out in pieces.
+    """
     buffer = b""
-    while True:
-        block = stream.read(BLOCK)
+    inside = False  # an element longer than the limit has begun
+    while block := stream.read(BLOCK):
         buffer += block
         end = 0
-        while opening := _EVENT.search(buffer, end):
-            close = buffer.find(_EVENT_END, opening.end())
+        while (start := _event_start(buffer, end, inside)) >= 0:
+            close = buffer.find(_EVENT_END, start)
             if close < 0:
                 break
             end = close + len(_EVENT_END)
-            yield from cut(buffer[opening.start() : end], 0, "", limit, report)
-        buffer = buffer[end:]
-        opening = _EVENT.search(buffer)
-        if not block:
-            break
-        if opening is None:
-            buffer = buffer[-8:]
-        elif len(buffer) - opening.start() > limit:
-            report(_too_long("", limit))
-            yield buffer[opening.start() : opening.start() + limit], 0
-            buffer = buffer[opening.start() + limit :]
-    if opening is not None:
+            yield from cut(buffer[start:end], 0, "", limit, report)
+            inside = False
+        buffer = buffer[max(start, end) if start >= 0 else max(end, len(buffer) - len(_EVENT_END)) :]
+        if start >= 0 and len(buffer) > limit + BLOCK:
+            keep = len(buffer) - len(buffer) % limit - limit
+            yield from cut(buffer[:keep], 0, "", limit, report)
+            buffer, inside = buffer[keep:], True
+    start = _event_start(buffer, 0, inside)
+    if start >= 0:
         report(_broken("the last <Event>"))
-        yield from cut(buffer[opening.start() :], 0, "", limit, report)
+        yield from cut(buffer[start:], 0, "", limit, report)
+
+
+def _event_start(buffer: bytes, at: int, inside: bool) -> int:
+    """Where an element begins or goes on; -1 if none does."""
+    if inside and at == 0:
+        return 0
+    opening = _EVENT.search(buffer, at)
+    return opening.start() if opening else -1
 
 
 def _take(stream: Stream, size: int) -> bytes:

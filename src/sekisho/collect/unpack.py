@@ -7,28 +7,22 @@ not the run: what could be read before the damage is kept.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import io
 import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import msgspec
 import zstandard
 
+from sekisho.collect.inflate import GzipStream, Readable, ZipStream, ZstdStream
 from sekisho.collect.tar import DamagedTar, tar_members
 from sekisho.model import Text
 
 BLOCK = 1 << 20
-
-
-class Readable(Protocol):
-    """The only thing that is asked of a stream."""
-
-    def read(self, size: int, /) -> bytes: ...
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -169,41 +163,6 @@ class Guarded(io.RawIOBase):
         return data
 
 
-class ZstdStream:
-    """Unpacks zstd frames one after another with bounded memory; a cut-off frame is an ``EOFError``."""
-
-    _STEP = 1024  # bytes in; zstd may expand each 4 to 128 KiB, so out is at most 32 MiB at a time
-
-    def __init__(self, inner: Readable) -> None:
-        self._inner = inner
-        self._decompressor = zstandard.ZstdDecompressor(max_window_size=1 << 27)
-        self._frame = self._decompressor.decompressobj()
-        self._packed = b""
-        self._out = memoryview(b"")
-        self._inside = False
-
-    def read(self, size: int, /) -> bytes:
-        while not self._out:
-            if not self._packed:
-                self._packed = self._inner.read(65_536)
-            if not self._packed:
-                if self._inside:
-                    raise EOFError("the zstd stream is cut off")
-                return b""
-            self._advance()
-        piece, self._out = self._out[:size], self._out[size:]
-        return bytes(piece)
-
-    def _advance(self) -> None:
-        step, self._packed = self._packed[: self._STEP], self._packed[self._STEP :]
-        self._inside = True
-        self._out = memoryview(self._frame.decompress(step))
-        if self._frame.eof:
-            self._packed = self._frame.unused_data + self._packed
-            self._frame = self._decompressor.decompressobj()
-            self._inside = False
-
-
 class Member(NamedTuple):
     """One file inside (or the file itself, with an empty ``label``). Read it before the next is taken."""
 
@@ -238,7 +197,7 @@ class Unpacker:
         elif kind == "tar":
             yield from self._tar(stream, label, depth)
         else:
-            inner: Readable = gzip.GzipFile(fileobj=stream) if kind == "gz" else ZstdStream(stream)
+            inner: Readable = GzipStream(stream) if kind == "gz" else ZstdStream(stream)
             yield from self.walk(inner, label, depth + 1)
 
     def _report(self, trouble: Trouble, label: str) -> None:
@@ -275,12 +234,11 @@ class Unpacker:
                 self._report(_unsupported(info), name)
                 continue
             try:
-                inner = archive.open(info)
+                inner = ZipStream(whole, info)
             except DAMAGE as error:
                 self._report(_damaged("", error), name)
                 continue
-            with inner:
-                yield from self.walk(inner, name, depth + 1)
+            yield from self.walk(inner, name, depth + 1)
 
     def _held(self, stream: io.BufferedReader[Guarded], label: str) -> io.BytesIO | None:
         """A zip is read from its end, so one that cannot be sought is taken into memory."""
