@@ -22,6 +22,8 @@ KINDS: dict[tuple[int, int], tuple[int, int]] = {
     for uid, known in CLASSES.items()
     for activity in known.activities
 }
+#: syslog severity (RFC 5424, 6.2.1: 0 emergency … 7 debug) → OCSF severity; a record without any is informational
+SEVERITY = (6, 5, 5, 4, 3, 2, 1, 1)
 #: What a mapping raises when a record is not what it expects; anything else ends the process.
 _FAULTS = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
 
@@ -98,6 +100,8 @@ class Mapper:
                 f"{event.get('activity_id')}, which OCSF lacks; mend content/sources/{self.source.id}.py",
             )
         timeless = self._settle_time(event, hints, zone)
+        if event.get("severity_id") is None:
+            event["severity_id"] = 1 if hints.severity is None else SEVERITY[hints.severity & 7]
         event.setdefault("metadata_product_name", self.source.product)
         event.setdefault("metadata_product_vendor_name", self.source.vendor)
         rest = None if self.patch is not None else getattr(record, "rest", None) or {}

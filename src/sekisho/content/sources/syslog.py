@@ -32,8 +32,6 @@ LOGGING: tuple[tuple[tuple[str, ...], re.Pattern[str], int], ...] = (
     (("systemd",), re.compile(r"Stopp(?:ed|ing) .*(?:System Logging|Journal Service|Security Auditing|rsyslog|auditd)"), 7),
     (("systemd",), re.compile(r"Start(?:ed|ing) .*(?:System Logging|Journal Service|Security Auditing|rsyslog|auditd)"), 6),
 )  # fmt: skip
-#: syslog severity (RFC 5424, 6.2.1: 0 emergency … 7 debug) → OCSF severity
-SEVERITY = (6, 5, 5, 4, 3, 2, 1, 1)
 FACILITIES = (
     "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp", "ntp", "audit",
     "alert", "clock", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7",
@@ -50,13 +48,11 @@ def to_event(line: Line, hints: Hints) -> Event:
         "actor_process_name": hints.program,
         "actor_process_pid": hints.pid,
     }
-    if hints.severity is not None:
-        event["severity_id"] = SEVERITY[hints.severity & 7]
     if hints.facility is not None and hints.facility < len(FACILITIES):
         event["metadata_log_name"] = FACILITIES[hints.facility]
     for programs, pattern, activity in LOGGING:
         if hints.program in programs and pattern.match(line.text):
-            event.update({"class_uid": 1008, "activity_id": activity, "status_id": 1})
+            event.update({"class_uid": 1008, "activity_id": activity})
             break
     return event
 
