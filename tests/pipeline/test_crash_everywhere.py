@@ -185,13 +185,12 @@ def run_through(world: World, size: int, crash: tuple[str, int, bool] | None = N
 
 
 @pytest.fixture(scope="module")
-def expected(tmp_path_factory: pytest.TempPathFactory, django_db_blocker: Any) -> dict[str, Any]:
-    with django_db_blocker.unblock():
-        world = World(tmp_path_factory.mktemp("calm"))
-        world.fill(6)
-        assert run_through(world, 10**6) == 0
-        world.close()
-        outcome = world.outcome()
+def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    world = World(tmp_path_factory.mktemp("calm"))
+    world.fill(6)
+    assert run_through(world, 10**6) == 0
+    world.close()
+    outcome = world.outcome()
     assert len(outcome["events"]) == 24
     assert len(outcome["rejects"]) == 16  # two frames came twice: their bad lines are in the journal twice
     assert len(outcome["alerts"]) == 2
@@ -205,14 +204,13 @@ STAGES = [field.name for field in fields(Stages)]
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("name", STAGES)
 def test_a_crash_loses_and_doubles_nothing(
-    tmp_path: Path, expected: dict[str, Any], django_db_blocker: Any, name: str, after: bool, size: int
+    tmp_path: Path, expected: dict[str, Any], name: str, after: bool, size: int
 ) -> None:
-    with django_db_blocker.unblock():
-        world = World(tmp_path / "data")
-        world.fill(6)
-        assert run_through(world, size, (name, 2 if size < 20 else 1, after)) == 1
-        world.close()
-        assert world.outcome() == expected
+    world = World(tmp_path / "data")
+    world.fill(6)
+    assert run_through(world, size, (name, 2 if size < 20 else 1, after)) == 1
+    world.close()
+    assert world.outcome() == expected
 
 
 def poison(stages: Stages, word: bytes) -> Stages:
@@ -226,50 +224,48 @@ def poison(stages: Stages, word: bytes) -> Stages:
     return replace(stages, normalise=normalise_)
 
 
-def test_the_one_record_that_crashes_is_found_and_rejected(tmp_path: Path, django_db_blocker: Any) -> None:
-    with django_db_blocker.unblock():
-        world = World(tmp_path / "data")
-        world.fill(2)
-        writer = JournalWriter(world.folder / "journal")
-        bad = world.batch(40)
-        bodies = (*bad.bodies[:3], b'{"poison":1}', *bad.bodies[3:])
-        writer.append([msgspec.structs.replace(bad, bodies=bodies)])
-        writer.append([world.batch(41)])
-        writer.close()
-        attempts = Attempts(tmp_path / "attempts.json")
-        tried: list[int] = []
+def test_the_one_record_that_crashes_is_found_and_rejected(tmp_path: Path) -> None:
+    world = World(tmp_path / "data")
+    world.fill(2)
+    writer = JournalWriter(world.folder / "journal")
+    bad = world.batch(40)
+    bodies = (*bad.bodies[:3], b'{"poison":1}', *bad.bodies[3:])
+    writer.append([msgspec.structs.replace(bad, bodies=bodies)])
+    writer.append([world.batch(41)])
+    writer.close()
+    attempts = Attempts(tmp_path / "attempts.json")
+    tried: list[int] = []
 
-        def trial(frame: Frame) -> str | None:
-            tried.append(len(frame.records.bodies))
-            return "CrashError: a bug" if b'{"poison":1}' in frame.records.bodies else None
+    def trial(frame: Frame) -> str | None:
+        tried.append(len(frame.records.bodies))
+        return "CrashError: a bug" if b'{"poison":1}' in frame.records.bodies else None
 
-        crashes = 0
-        for _ in range(10):
-            runner = Runner(poison(world.open(), b"poison"), attempts, trial, max_records=1000, crashes=3)
-            try:
-                while runner.step() is not None:
-                    pass
-                break
-            except CrashError:
-                crashes += 1
-        assert crashes == 3
-        assert len(tried) < 20
-        world.close()
-        outcome = world.outcome()
+    crashes = 0
+    for _ in range(10):
+        runner = Runner(poison(world.open(), b"poison"), attempts, trial, max_records=1000, crashes=3)
+        try:
+            while runner.step() is not None:
+                pass
+            break
+        except CrashError:
+            crashes += 1
+    assert crashes == 3
+    assert len(tried) < 20
+    world.close()
+    outcome = world.outcome()
     assert ("2:3", "crashes") in outcome["rejects"]
     assert len(outcome["events"]) == 16
 
 
-def test_a_damaged_frame_is_reported_the_rest_goes_through(tmp_path: Path, django_db_blocker: Any) -> None:
-    with django_db_blocker.unblock():
-        world = World(tmp_path / "data")
-        world.fill(3)
-        (segment,) = (world.folder / "journal").glob("*.seg")
-        data = bytearray(segment.read_bytes())
-        data[len(data) // 2] ^= 0xFF
-        segment.write_bytes(bytes(data))
-        run_through(world, 100)
-        world.close()
-        outcome = world.outcome()
+def test_a_damaged_frame_is_reported_the_rest_goes_through(tmp_path: Path) -> None:
+    world = World(tmp_path / "data")
+    world.fill(3)
+    (segment,) = (world.folder / "journal").glob("*.seg")
+    data = bytearray(segment.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    segment.write_bytes(bytes(data))
+    run_through(world, 100)
+    world.close()
+    outcome = world.outcome()
     assert [code for _, code in outcome["rejects"] if code == "damaged"] == ["damaged"]
     assert len(outcome["events"]) >= 8

@@ -83,6 +83,7 @@ def group(ctx: click.Context, data: Path) -> None:
       sekisho alerts list             what was found
       sekisho search 'user:emp0042'   look for anything
     """
+    os.umask(0o077)  # logs, master data and exports are personal data: for their owner only
     ctx.obj = Global(data.resolve())
 
 

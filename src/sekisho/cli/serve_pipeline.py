@@ -68,6 +68,7 @@ class _Loop:
             pass
         self._say()
         self._plane.close()
+        wiring.usual_gc()
 
     def _say_sometimes(self) -> None:
         if wiring.now().timestamp() - self._said_at >= STATUS_SECONDS:

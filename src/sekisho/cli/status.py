@@ -15,7 +15,7 @@ import click
 from sekisho import status, wiring
 from sekisho.cli.main import Global
 from sekisho.journal import JournalReader, Rejects
-from sekisho.lake import totals
+from sekisho.lake import manifest, reader
 from sekisho.settings import Settings
 
 
@@ -24,8 +24,9 @@ def gather(settings: Settings) -> dict[str, Any]:
     now = wiring.now().timestamp()
     said = {name: status.read(settings.run_dir, name) for name in status.PROCESSES}
     journal_end = JournalReader(settings.journal_dir).end() if settings.journal_dir.exists() else 0
-    stored = totals(settings.lake_dir)
-    done = -1 if stored.offset is None else stored.offset
+    stored = reader.snapshot(settings.lake_dir) if (settings.lake_dir / manifest.FILE).exists() else None
+    counters = stored.counters if stored else {}
+    done = -1 if stored is None or stored.offset is None else stored.offset
     rejects = Rejects(settings.journal_dir) if settings.journal_dir.exists() else None
     disk = shutil.disk_usage(settings.data if settings.data.exists() else Path.cwd())
     pipeline = said["pipeline"]
@@ -41,15 +42,16 @@ def gather(settings: Settings) -> dict[str, Any]:
         },
         "backlog": max(0, journal_end - 1 - done),
         "lag_seconds": pipeline.numbers.get("lag_seconds", 0.0) if pipeline else None,
-        "events": stored.events,
+        "events": stored.rows if stored else 0,
         "rejects": rejects.total() if rejects else 0,
         "reject_reasons": [list(row) for row in rejects.counts()] if rejects else [],
-        "duplicates": stored.duplicates,
+        "duplicates": sum(numbers.get("duplicates", 0) for numbers in counters.values()),
+        "damaged": [str(damage) for damage in stored.damaged] if stored else [],
         "refused": _pairs(said["collect"], "refused"),
         "dropped": _pairs(said["collect"], "dropped"),
         "unjudged": _pairs(pipeline, "unjudged"),
         "deliveries": _pairs(said["notify"], "deliveries"),
-        "sources": _sources(said, stored),
+        "sources": _sources(said, counters),
         "disk": {
             "free": disk.free,
             "total": disk.total,
@@ -60,14 +62,25 @@ def gather(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _sources(said: dict[str, status.Said | None], stored: Any) -> dict[str, dict[str, Any]]:
+def _sources(
+    said: dict[str, status.Said | None], counters: dict[str, dict[str, int]]
+) -> dict[str, dict[str, Any]]:
     rows: dict[str, dict[str, Any]] = defaultdict(
-        lambda: {"events": 0, "per_second": 0.0, "last_seen": None, "received": 0}
+        lambda: {
+            "events": 0,
+            "rejects": 0,
+            "duplicates": 0,
+            "per_second": 0.0,
+            "last_seen": None,
+            "received": 0,
+        }
     )
-    for source, number in stored.by_source.items():
-        rows[source]["events"] = number
-    for source, at in stored.newest.items():
-        rows[source]["last_seen"] = at
+    for source, numbers in counters.items():
+        rows[source]["events"] = numbers.get("events", 0)
+        rows[source]["rejects"] = numbers.get("rejects", 0)
+        rows[source]["duplicates"] = numbers.get("duplicates", 0)
+        if newest := numbers.get("last_ingested_at"):
+            rows[source]["last_seen"] = newest / 1e6
     pipeline, collect = said["pipeline"], said["collect"]
     for source, rate in (pipeline.rates if pipeline else {}).items():
         rows[source]["per_second"] = round(rate, 1)

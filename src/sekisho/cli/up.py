@@ -42,7 +42,7 @@ class Child:
         while not self._stopping:
             began = loop.time()
             code = await self._once()
-            if self._stopping:
+            if self._ended():
                 return
             if loop.time() - began > HEALTHY_AFTER:
                 pause = FIRST_BACKOFF
@@ -52,6 +52,9 @@ class Child:
             )
             await asyncio.sleep(pause)
             pause = min(LAST_BACKOFF, pause * 2)
+
+    def _ended(self) -> bool:
+        return self._stopping
 
     async def _once(self) -> int:
         # The child ends when its standard input does: it never outlives a killed supervisor.

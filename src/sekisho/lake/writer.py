@@ -93,14 +93,21 @@ class Lake:
         return self._manifest.state(_OFFSET)
 
     def commit(
-        self, events: pa.Table, upto: int, counts: Mapping[str, Mapping[str, int]] | None = None
+        self,
+        events: pa.Table,
+        upto: int,
+        counts: Mapping[str, Mapping[str, int]] | None = None,
+        *,
+        late: bool = False,
     ) -> None:
         """Store ``events`` and move the offset to frame ``upto``: both or neither, on the disk at return.
 
+        ``late``    the events are of frames up to ``upto`` that were done before (rejects tried again);
+                    the offset stays
         ``counts``  to be added to the counters, by source and name (e.g. ``rejects``); exact across crashes
         Raises ``Refused`` if ``upto`` would not move forward, ``Retry`` when the disk is full.
         """
-        self._refuse_backwards(upto, events.num_rows)
+        self._refuse_backwards(upto, 0 if late else events.num_rows)
         number = (self._manifest.state(_COMMIT) or 0) + 1
         name = files.new_name(upto)
         self._writing.add(name)

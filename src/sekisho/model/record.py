@@ -48,7 +48,7 @@ class Offset(NamedTuple):
     """Place of one record in the journal."""
 
     frame: int
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
 
     @property
     def packed(self) -> int:

@@ -1,74 +1,25 @@
-"""The one place that knows everybody: it opens things, hands them to each other and reads the clock."""
+"""The data plane of the one process that runs the pipeline."""
 
 from __future__ import annotations
 
 import gc
-import os
-import subprocess
-import sys
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sekisho import console, detect, enrich, first_run, lake, normalise, pipeline
-from sekisho.collect import local
-from sekisho.contract import Context
-from sekisho.contract.discovery import Content, discover
-from sekisho.enrich import context_files
-from sekisho.journal import JournalReader, JournalWriter, Rejects
-from sekisho.model import Finding, Frame, Offset, Records, Reject
+from sekisho import console, detect, lake, normalise, pipeline
+from sekisho.journal import JournalReader, Rejects
+from sekisho.model import Finding, Frame, Offset, Reject
 from sekisho.pipeline import Counts, Stages, Step
 from sekisho.quarantine import Attempts, Runner
 from sekisho.settings import Settings
-
-TRIAL_SECONDS = 120.0
-
-
-def now_ns() -> int:
-    """The clock of the platform, in nanoseconds since 1970 UTC."""
-    return time.time_ns()
-
-
-def now() -> datetime:
-    return datetime.now(tz=UTC)
-
-
-# -- content and master data ---------------------------------------------------------------------
-
-
-def content() -> Content:
-    """All content of the platform; raises ``ContentError`` with every problem at once."""
-    return discover()
-
-
-def detector(settings: Settings, found: Content) -> detect.Detector:
-    return detect.Detector(detect.rules(found), threads=settings.lake.duckdb_threads)
-
-
-class Master:
-    """The published master data; read again when a new version is there."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._context = Context()
-
-    def __call__(self) -> Context:
-        version = context_files.current(self._folder)
-        if version != self._context.version:
-            self._context = context_files.read(self._folder)
-        return self._context
-
-
-# -- the data plane ------------------------------------------------------------------------------
+from sekisho.wiring.clock import now
+from sekisho.wiring.parts import Master, content, detector, open_enricher
+from sekisho.wiring.trial import trial
 
 
 @dataclass
@@ -216,12 +167,6 @@ def open_plane(settings: Settings, *, alert: Callable[[Sequence[Finding]], objec
     return Plane(settings, reader, store, rejects, normaliser, stages, runner, finder, tally)
 
 
-def open_enricher(settings: Settings, found: Content) -> enrich.Enricher:
-    systems = {source.id: source.systems for source in found.sources.values()}
-    decoy_key = first_run.key(settings.secrets_dir / "decoy.key")
-    return enrich.Enricher(settings.enrich, decoy_key, systems)
-
-
 def raise_alerts(settings: Settings) -> Callable[[Sequence[Finding]], object]:
     from sekisho.modules.alerts import channels, flows  # Django must be configured before its models load
 
@@ -233,115 +178,6 @@ def raise_alerts(settings: Settings) -> Callable[[Sequence[Finding]], object]:
     return run
 
 
-def trial(settings: Settings, frame: Frame) -> str | None:
-    """Run records through the pure stages in a process of its own; None if it ended well."""
-    command = [sys.executable, "-m", "sekisho.cli.main", "--data", str(settings.data), "serve", "trial"]
-    try:
-        done = subprocess.run(
-            command,
-            input=msgspec.msgpack.encode((frame.number, frame.records)),
-            capture_output=True,
-            timeout=TRIAL_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return f"does not end within {TRIAL_SECONDS:g} s"
-    if done.returncode == 0:
-        return None
-    said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-    return said[-1][:500] if said else f"ends the process with status {done.returncode}"
-
-
-def run_trial(settings: Settings, data: bytes) -> None:
-    """The other end of ``trial``: pure stages only, nothing is stored; raises what they raise."""
-    number, records = msgspec.msgpack.decode(data, type=tuple[int, Records])
-    found = content()
-    context = Master(settings.context_dir)()
-    events = normalise.Normaliser(found.sources, zone=settings.zone).batch([Frame(number, records)]).events
-    detector(settings, found).run(open_enricher(settings, found).batch(events, context), context)
-
-
-# -- the control plane hands over ----------------------------------------------------------------
-
-
-def publish(settings: Settings) -> str:
-    """Publish the master data as a new version for the data plane; gives the version."""
-    console.start(settings.data)
-    from sekisho.modules.decoys import emit as decoys
-    from sekisho.modules.grants import emit as grants
-    from sekisho.modules.people import emit as people
-
-    tables: dict[str, pa.Table] = {}
-    for module in (people, grants, decoys):
-        tables.update(module.tables())
-    return context_files.write(settings.context_dir, tables, now())
-
-
-def audit(settings: Settings, events: Sequence[Mapping[str, Any]]) -> None:
-    """Write the platform's own events (OCSF) into the journal: what was done, by whom."""
-    if not events:
-        return
-    bodies = tuple(msgspec.json.encode(event) for event in events)
-    records = Records("sekisho", "internal", "none", f"pid {os.getpid()}", _user(), now_ns(), bodies)
-    with appending(settings) as append:
-        append(records)
-
-
-def _user() -> str:
-    import getpass
-
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"
-
-
-# -- without a running platform ------------------------------------------------------------------
-
-
-@contextmanager
-def appending(settings: Settings) -> Iterator[Callable[[Records], int]]:
-    """Journal records: through the running collector, else as the journal's only writer."""
-    socket = settings.run_dir / "collect.sock"
-    if local.answers(socket):
-        with local.client(socket) as append:
-            yield append
-        return
-    first_run.prepare(settings.data, now().timestamp())
-    collect = settings.collect
-    writer = JournalWriter(
-        settings.journal_dir, segment_bytes=collect.segment_bytes, min_free=collect.min_free
-    )
-    try:
-        yield lambda records: writer.append([records])[0]
-    finally:
-        writer.close()
-
-
-@contextmanager
-def offline(
-    settings: Settings, progress: Callable[[int], None] | None = None
-) -> Iterator[Callable[[Records], int]]:
-    """As ``appending`` without a collector; at the end runs the pipeline until everything is searchable.
-
-    ``progress`` is told the number of frames that are still to do.
-    """
-    with appending(settings) as append:
-        yield append
-    drain(settings, progress)
-
-
-def drain(settings: Settings, progress: Callable[[int], None] | None = None) -> None:
-    """Run the pipeline in this process until nothing is left to do."""
-    plane = open_plane(settings)
-    try:
-        while plane.step() is not None:
-            if progress is not None:
-                progress(plane.backlog())
-    finally:
-        plane.close()
-
-
 def quiet_gc() -> None:
     """Batches make many short-lived values and no cycles: the collector is run between batches instead."""
     gc.collect()
@@ -349,7 +185,7 @@ def quiet_gc() -> None:
     gc.disable()
 
 
-def migrate(settings: Settings) -> None:
-    """Bring the control plane's database up to this version."""
-    console.start(settings.data)
-    console.migrate()
+def usual_gc() -> None:
+    """Undo ``quiet_gc``, so that the interpreter can take everything down in order."""
+    gc.unfreeze()
+    gc.enable()

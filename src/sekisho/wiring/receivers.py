@@ -1,0 +1,81 @@
+"""The receivers, on the journal of which they are the only writer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from sekisho.collect import http, local, syslog
+from sekisho.collect.counters import Counters
+from sekisho.collect.tokens import Tokens
+from sekisho.contract.discovery import Content
+from sekisho.journal import GroupCommit, JournalWriter
+from sekisho.settings import Settings
+from sekisho.wiring.clock import now_ns
+from sekisho.wiring.parts import content
+
+SOCKET = "collect.sock"
+
+
+@dataclass
+class Receivers:
+    """What listens. ``failed`` ends when the disk does; then the process must end and recover."""
+
+    counters: Counters
+    writer: JournalWriter
+    failed: asyncio.Future[None]
+    _commit: GroupCommit
+    _http: http.Server
+    _syslog: syslog.Receivers
+
+    async def close(self) -> None:
+        """Take nothing new; what was received is journaled and acknowledged; then the journal is closed."""
+        await self._http.stop()
+        await self._syslog.close()
+        await self._commit.close()
+        self.writer.close()
+
+
+async def receivers(
+    settings: Settings,
+    *,
+    extra_routes: Iterable[web.RouteDef] = (),
+    open_routes: Iterable[web.RouteDef] = (),
+) -> Receivers:
+    """Open the journal and every receiver that the settings switch on.
+
+    ``extra_routes`` need a token, ``open_routes`` none. Raises ``Refused`` where an address is taken or
+    another process writes the journal.
+    """
+    collect = settings.collect
+    found = content()
+    writer = JournalWriter(
+        settings.journal_dir, segment_bytes=collect.segment_bytes, min_free=collect.min_free
+    )
+    commit = GroupCommit(writer)
+    counters = Counters()
+    app = http.application(
+        commit.append,
+        counters,
+        tokens=Tokens(settings.secrets_dir / "tokens.json"),
+        collect=collect,
+        source_ids=frozenset(found.sources),
+        sourcetypes=sourcetypes(found),
+        now=now_ns,
+        extra_routes=extra_routes,
+        open_routes=open_routes,
+        local_routes=[web.post(local.PATH, local.local_records(commit.append))],
+    )
+    server = http.serve(app, collect, unix=settings.run_dir / SOCKET)
+    await server.start()
+    context = http.tls_context(collect.tls) if collect.tls else None
+    lines = await syslog.start(commit.append, counters, collect, now=now_ns, ssl_context=context)
+    return Receivers(counters, writer, commit.failed, commit, server, lines)
+
+
+def sourcetypes(found: Content) -> dict[str, str]:
+    """What senders call a log (HEC source type, index, data stream) to source id."""
+    return {name: source.id for source in found.sources.values() for name in source.recognise.sourcetypes}
