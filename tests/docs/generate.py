@@ -171,7 +171,7 @@ def _master(name: str) -> str:
 def settings() -> str:
     return _page(
         "Settings (`sekisho.toml`)",
-        "One file in the data folder. Everything has a default; secrets are never in it, only where they lie.",
+        "One file in the data folder. Everything has a default; secrets are never in it, only their places.",
         *_section("", Settings, set()),
     )
 

@@ -25,12 +25,19 @@ class Hash(msgspec.Struct, gc=False):
     value: str | None = None
 
 
+class _Slot(NamedTuple):
+    """One attribute: ``how`` it is read, into which ``column``, or by which ``plan`` if it is an object."""
+
+    how: str
+    column: str = ""
+    plan: _Plan | None = None
+
+
 class _Plan(NamedTuple):
-    """How one object is read: its Struct, then (attribute, column, kind) and (attribute, plan)."""
+    """How one object is read: its Struct, and a slot for each of its fields, in their order."""
 
     record: type[msgspec.Struct]
-    leaves: tuple[tuple[str, str, str], ...]
-    children: tuple[tuple[str, _Plan], ...]
+    slots: tuple[_Slot, ...]
 
 
 #: Read for validation, not columns.
@@ -63,20 +70,19 @@ def _leaf_type(path: str, kind: pa.DataType) -> tuple[str, Any]:
 
 def _plan(name: str, tree: _Tree, extra: dict[str, Any]) -> _Plan:
     fields: list[tuple[str, Any, Any]] = [(field, kind | None, None) for field, kind in extra.items()]
-    leaves: list[tuple[str, str, str]] = []
-    children: list[tuple[str, _Plan]] = []
+    slots = [_Slot("checked") for _ in extra]
     for key, value in tree.items():
-        attribute, bracket, _ = key.partition("[")
+        attribute, bracket, index = key.partition("[")
         if isinstance(value, dict):
             plan = _plan(f"{name}_{attribute}", value, {})
             kind: Any = list[plan.record] if bracket else plan.record  # type: ignore[name-defined]
-            children.append((key, plan))
+            slots.append(_Slot({"": "object", "0]": "first"}.get(index, "all"), plan=plan))
         else:
             how, kind = _leaf_type(value.path, value.type)
-            leaves.append((attribute, value.name, how))
+            slots.append(_Slot(how, value.name))
         fields.append((attribute, kind | None, None))
     record = msgspec.defstruct(name, fields, module=__name__, gc=False)
-    return _Plan(record, tuple(leaves), tuple(children))
+    return _Plan(record, tuple(slots))
 
 
 _ROOT = _plan("Native", _tree(), _CHECKED)
@@ -123,29 +129,32 @@ def flatten(record: Any) -> Event:
     return cast(Event, event)
 
 
-def _fill(event: dict[str, Any], record: Any, plan: _Plan) -> None:
-    for attribute, column, how in plan.leaves:
-        value = getattr(record, attribute)
-        if value is not None:
-            event[column] = value if how == "plain" else _READ[how](value)
-    for key, child in plan.children:
-        attribute, bracket, index = key.partition("[")
-        value = getattr(record, attribute)
+def _fill(event: dict[str, Any], record: msgspec.Struct, plan: _Plan) -> None:
+    slots = plan.slots
+    for index, value in enumerate(msgspec.structs.astuple(record)):
         if value is None:
             continue
-        if not bracket:
-            _fill(event, value, child)
-        elif index == "0]":
-            if value:
-                _fill(event, value[0], child)
-        else:
-            _join(event, value, child)
+        how, column, child = slots[index]
+        if how == "plain":
+            event[column] = value
+        elif child is not None:
+            _nest(event, value, how, child)
+        elif how != "checked":
+            event[column] = _READ[how](value)
 
 
-def _join(event: dict[str, Any], values: list[Any], plan: _Plan) -> None:
-    for attribute, column, _ in plan.leaves:
-        texts = [text for value in values if (text := getattr(value, attribute))]
-        event[column] = " ".join(texts) or None
+def _nest(event: dict[str, Any], value: Any, how: str, plan: _Plan) -> None:
+    if how == "object":
+        _fill(event, value, plan)
+    elif how == "first":
+        if value:
+            _fill(event, value[0], plan)
+    else:
+        told = [dict[str, Any]() for _ in value]
+        for row, element in zip(told, value, strict=True):
+            _fill(row, element, plan)
+        for slot in plan.slots:
+            event[slot.column] = " ".join(row[slot.column] for row in told if row.get(slot.column)) or None
 
 
 def _time(value: int | str) -> datetime:

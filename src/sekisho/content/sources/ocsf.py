@@ -28,7 +28,7 @@ SOURCE = Source(
     recognise=Recognise(marks=(b'"class_uid"', b'"metadata"', b'"activity_id"'), sourcetypes=("ocsf",)),
     reference="https://schema.ocsf.io/1.8.0/",
     switch_on=Text(
-        ja="送信側で OCSF 形式の出力を選び、NDJSON として /api/ingest/ocsf などに送る",
+        ja="送信側で OCSF 形式の出力を選び、NDJSON として /v1/ingest/ocsf などに送る",
         en="Choose OCSF output at the sender and send it as newline-delimited JSON with the source ocsf",
     ),
     advisory=("A10",),
