@@ -55,7 +55,7 @@ def batch(number: int, dice: np.random.Generator) -> pa.Table:
         user,
         '","type":"User"},"client":{"ipAddress":"',
         ip,
-        '","userAgent":{"rawUserAgent":"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36"},"zone":"null"},'
+        '","userAgent":{"rawUserAgent":"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36"},"zone":"null"},'  # noqa: E501
         '"outcome":{"result":"SUCCESS","reason":null},"severity":"INFO","debugContext":{"debugData":{"requestId":"',
         noise,
         '","url":"https://',
@@ -197,9 +197,8 @@ def repeated(folder: Path, kept: list[pa.Table]) -> None:
 def search(folder: Path, kept: list[pa.Table]) -> None:
     snapshot = reader.snapshot(folder)
     size = sum(file.bytes for file in snapshot.files)
-    print(
-        f"stored            {snapshot.rows:,} events in {len(snapshot.files)} files, {size / snapshot.rows:.0f} bytes/event"
-    )
+    each = f"{size / snapshot.rows:.0f} bytes/event"
+    print(f"stored            {snapshot.rows:,} events in {len(snapshot.files)} files, {each}")
     zone, now = ZoneInfo("Asia/Tokyo"), datetime.now(tz=UTC)
     uid = kept[0]["event_uid"][77].as_py()
     ip = kept[0]["src_endpoint_ip"][5].as_py()

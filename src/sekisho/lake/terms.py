@@ -16,6 +16,7 @@ Net = ipaddress.IPv4Network | ipaddress.IPv6Network
 #: that ``EXAMPLE\taro`` can be typed as it is.
 SPECIAL = frozenset("\\\"*?:()[]{}/+-^~!<>=' ")
 _INT64 = 1 << 63
+_LONG = 500
 
 
 class Sql(NamedTuple):
@@ -128,7 +129,15 @@ def _text(_: Field, target: Target, value: Value) -> Sql:
         return Sql(f"lower({target.column}) LIKE lower(?) ESCAPE '!'", (f"%{value.like}%",))
     forms = {value.text: None, json.dumps(value.text)[1:-1]: None}
     forms[json.dumps(value.text, ensure_ascii=False)[1:-1]] = None
-    return any_of(Sql(f"contains(lower({target.column}), lower(?))", (form,)) for form in forms)
+    return any_of(_contains(target.column, form) for form in forms)
+
+
+def _contains(column: str, text: str) -> Sql:
+    """RE2 looks for a plain text in any case twice as fast as lower() and contains() (bench/lake.py)."""
+    if len(text) > _LONG:
+        return Sql(f"contains(lower({column}), lower(?))", (text,))
+    plain = "".join(c if c.isalnum() or ord(c) > 127 else f"\\x{ord(c):02x}" for c in text)
+    return Sql(f"regexp_matches({column}, ?, 'i')", (plain,))
 
 
 def _flag(_: Field, target: Target, value: Value) -> Sql:
