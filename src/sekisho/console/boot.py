@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from pathlib import Path
 
@@ -40,4 +41,13 @@ def _point_at(data: Path) -> None:
 
 def migrate() -> None:
     """Create or bring forward the tables. Repeating it does no harm; two at once wait for each other."""
-    call_command("migrate", interactive=False, verbosity=0)
+    from django.conf import settings
+    from django.db import connection
+    from django.db.migrations.executor import MigrationExecutor
+
+    lock = Path(f"{settings.DATABASES['default']['NAME']}.lock")
+    with lock.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)  # Django itself does not keep two migrations apart
+        executor = MigrationExecutor(connection)
+        if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+            call_command("migrate", interactive=False, verbosity=0)
