@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -24,18 +26,23 @@ COLOURS = {1: "dim", 2: "cyan", 3: "yellow", 4: "red", 5: "bold white on red"}
 EVIDENCE_SHOWN = 3
 
 
+def screen() -> Console:
+    """The terminal; wide enough where nobody looks, so that a pipe does not cut cells."""
+    return Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=160)
+
+
 class Screen:
     """Everything that is printed, in one language."""
 
     def __init__(self, language: Language, console: Console | None = None) -> None:
         self.language = language
-        self.console = console or Console(highlight=False)
+        self.console = console or screen()
 
     def word(self, key: str, **facts: Any) -> str:
         return WORDS[key].fill(facts).get(self.language)
 
     def say(self, key: str, **facts: Any) -> None:
-        self.console.print(escape(self.word(key, **facts)))
+        self.console.print(escape(self.word(key, **facts)), soft_wrap=True)
 
     def head(self, key: str) -> None:
         self.console.print()
@@ -73,22 +80,22 @@ class Screen:
             self._alert(number, alert, data)
 
     def _alert(self, number: int, alert: Shown, data: Path) -> None:
-        out = self.console
+        out = partial(self.console.print, soft_wrap=True)
         colour = COLOURS.get(alert.severity, "")
         severity = self.word(f"sev{alert.severity}")
-        out.print(f"\n[bold]{number:2d}.[/] [{colour}] {severity} [/] [bold]{escape(alert.title)}[/]")
-        out.print("    " + escape(alert.what))
+        out(f"\n[bold]{number:2d}.[/] [{colour}] {severity} [/] [bold]{escape(alert.title)}[/]")
+        out("    " + escape(alert.what))
         reason = " ".join((*alert.advisory, *alert.attack))
-        out.print(f"    [dim]{self.word('why')}:[/] {escape(alert.why)} [cyan]({escape(reason)})[/]")
+        out(f"    [dim]{self.word('why')}:[/] {escape(alert.why)} [cyan]({escape(reason)})[/]")
         rows = alert.evidence
         for row in rows[:EVIDENCE_SHOWN]:
-            out.print(f"    [dim]{self.word('evidence')}:[/] {_evidence(row, alert.zone)}")
+            out(f"    [dim]{self.word('evidence')}:[/] {_evidence(row, alert.zone)}")
         if len(rows) > EVIDENCE_SHOWN:
-            out.print(f"    [dim]… {len(rows) - EVIDENCE_SHOWN} +[/]")
+            out(f"    [dim]… {len(rows) - EVIDENCE_SHOWN} +[/]")
         for step, text in enumerate(alert.todo, 1):
-            out.print(f"    [dim]{self.word('todo')} {step}:[/] {escape(text)}")
+            out(f"    [dim]{self.word('todo')} {step}:[/] {escape(text)}")
         command = f"sekisho --data {data} alerts show {alert.uid[:8]}"
-        out.print(f"    [dim]{escape(self.word('more', command=command))}[/]")
+        out(f"    [dim]{escape(self.word('more', command=command))}[/]")
 
     # -- the ledger ----------------------------------------------------------------------------
 
@@ -96,7 +103,7 @@ class Screen:
         self.head("compare")
         table = Table(show_edge=False, pad_edge=False)
         for key in ("when", "act", "ids", "by"):
-            table.add_column(self.word(key), no_wrap=key in ("when", "ids"))
+            table.add_column(self.word(key), no_wrap=key == "when", overflow="fold")
         for act in simulated.ledger.planted:
             begins = simulated.ledger.begins(act).astimezone(JST)
             said = self._found(act, verdict)
