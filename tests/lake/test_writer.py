@@ -165,4 +165,10 @@ def test_merge_keeps_every_row_and_old_files_for_a_while(tmp_path: Path) -> None
         lake.merge()
         assert max(file.level for file in lake._manifest.files()) == 2
         assert lake.fold(sample.batch(0, 200)).events.num_rows == 0
+        clock[0] += timedelta(minutes=11)
+        lake.merge()
+        names = {file.name for file in lake._manifest.files()}
+        assert {path.name for path in (tmp_path / "hot").iterdir()} == names, (
+            "merging removes what is expired"
+        )
     assert stored(tmp_path) == sorted(sample.uid(f"event {n}") for n in range(200))

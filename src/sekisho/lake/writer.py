@@ -195,14 +195,17 @@ class Lake:
     def merge(self) -> int:
         """Join neighbouring small files where there are enough of them; returns how many were replaced.
 
-        Readers that still list the old files keep them for ``GRACE``. May run in another thread.
+        Readers that still list the old files keep them for ``GRACE``; then the next merge or sweep
+        removes them. May run in another thread.
         """
         with self._merging:
             manifest = Manifest(self.folder)
             try:
-                return self._merge(manifest)
+                replaced = self._merge(manifest)
             finally:
                 manifest.close()
+            self.sweep()
+            return replaced
 
     def _merge(self, manifest: Manifest) -> int:
         bad = {damage.path.name for damage in self.damaged}
