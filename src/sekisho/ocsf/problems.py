@@ -16,7 +16,8 @@ REQUIRED: dict[int, tuple[tuple[str, ...], ...]] = {
     1007: (("actor",), ("device",), ("process",)),
     2004: (("finding_info",),),
     3001: (("user",),),
-    3002: (("user",), ("service", "dst_endpoint", "device")),
+    # a session that ends may be all that is recorded of it
+    3002: (("user", "session"), ("service", "dst_endpoint", "device")),
     3003: (("user",),),
     3004: (("entity",),),
     3005: (("user",),),
