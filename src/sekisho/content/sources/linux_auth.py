@@ -109,14 +109,9 @@ def seat(found: Found, event: Event, rest: dict[str, str]) -> None:
 
 
 def seat_left(found: Found, event: Event, rest: dict[str, str]) -> None:
-    event.update(
-        {
-            "class_uid": 3002,
-            "activity_id": 2,
-            "status_id": 1,
-            "session_uid": found["session"] or found["gone"],
-        }
-    )
+    """The line does not say whose session it was, so it is no Authentication event."""
+    event.update({"class_uid": 0, "activity_id": 99, "activity_name": "Session End"})
+    event["session_uid"] = found["session"] or found["gone"]
 
 
 def power(name: str) -> Fill:

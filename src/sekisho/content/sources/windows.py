@@ -270,7 +270,7 @@ SECURITY = {
         3002, 1, (*SUBJECT, *TARGET, *ORIGIN, *CALLER, ("dst_endpoint_hostname", "TargetServerName")),
         PORT + CALLER_ID, status_id=0, finish=logon,
     ),
-    4672: Kind(3003, 1, SUBJECT),
+    4672: Kind(3003, 1, tuple((column.replace("actor_", ""), name) for column, name in SUBJECT)),
     4688: Kind(
         1007, 1,
         (*SUBJECT, *TARGET, ("process_file_path", "NewProcessName"), ("process_cmd_line", "CommandLine"),
