@@ -30,6 +30,9 @@ class Rule:
     master-data tables of ``sekisho.contract.tables``. It returns one row per matching event with at
     least all columns of ``events`` (``SELECT e.*, ...``); further columns are facts for ``tell``.
 
+    Two more tables are there: ``source_systems`` (source, system) and ``account_keys`` (the accounts with
+    ``source``, ``*`` for every one, and ``key``, the name in lower case).
+
     ``query`` must judge each event by itself and by master data only, so that batch size, order
     and lateness cannot change the result (detection.md, I2).
 

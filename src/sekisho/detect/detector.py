@@ -37,6 +37,14 @@ _SHOWN = (
     "message",
 )
 
+#: The table ``accounts`` by source and folded name, for the joins of rules (``*``: every source).
+_ACCOUNT_KEYS = """
+CREATE OR REPLACE TABLE account_keys AS
+SELECT CASE WHEN a.system = '*' THEN '*' ELSE coalesce(s.source, lower(trim(a.system))) END AS source,
+       lower(trim(a.account)) AS key, a.person_id, a.kind, a.privileged, a.mfa_required, a.valid_from, a.valid_to
+FROM accounts a LEFT JOIN source_systems s ON lower(trim(s.system)) = lower(trim(a.system))
+"""
+
 
 class _Hit(NamedTuple):
     event: Mapping[str, Any]
@@ -158,6 +166,7 @@ class Detector:
         if self._facts is None or self._facts.version != context.version:
             for name in TABLES:
                 self._table(name, context.tables[name])
+            self._db.execute(_ACCOUNT_KEYS)
             self._facts = Facts(context)
         return self._facts
 

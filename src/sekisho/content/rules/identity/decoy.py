@@ -1,0 +1,113 @@
+"""A9: any use of a dummy credential, in any log, failures included; it names the PC it was planted on."""
+
+from sekisho.contract import Match, Rule, Told
+from sekisho.model import Severity, Text
+
+#: Refused although the secret was right (conditional access, second factor demanded).
+RIGHT_SECRET = frozenset(
+    [
+        "50055",
+        "50072",
+        "50074",
+        "50076",
+        "50079",
+        "50105",
+        "50158",
+        "53000",
+        "53001",
+        "53002",
+        "53003",
+        "53004",
+        "500121",
+    ]
+)
+#: Whoever shows one of these has stolen it: it cannot be guessed.
+NOT_GUESSED = frozenset(["cookie", "cloud-key", "token"])
+
+QUERY = """
+SELECT e.*, d.kind AS decoy_kind, d.asset_tag AS decoy_asset, d.place AS decoy_place, d.valid_from AS planted_at,
+       v.hostname AS decoy_host, v.person_id AS decoy_holder, p.name AS decoy_holder_name
+FROM events e JOIN decoys d ON d.decoy_id = e.decoy_uid
+LEFT JOIN devices v ON v.asset_tag = d.asset_tag
+     AND e.time >= v.valid_from AND (v.valid_to IS NULL OR e.time < v.valid_to)
+LEFT JOIN people p ON p.person_id = v.person_id
+     AND e.time >= p.employment_start AND (p.employment_end IS NULL OR e.time < p.employment_end)
+WHERE e.source <> 'sekisho'
+"""
+
+
+def stolen(match: Match) -> bool:
+    """The secret itself was shown, not only the name."""
+    if match["status_id"] == 1 or match["decoy_kind"] in NOT_GUESSED:
+        return True
+    blocked = match["disposition_id"] == 2 and bool(match["policy_name"])
+    return blocked or (match["status_code"] or "") in RIGHT_SECRET
+
+
+def tell(match: Match) -> Told:
+    theft = stolen(match)
+    facts = {
+        **match,
+        "host": match["decoy_host"] or "-",
+        "place": match["decoy_place"] or "-",
+        "holder": match["decoy_holder_name"] or match["decoy_holder"] or "-",
+        "planted": f"{match['planted_at']:%Y-%m-%d}",
+        "proof_ja": "正しい秘密情報が使われ、盗まれたことが確実です"
+        if theft
+        else "名前のみ一致し、秘密情報は誤りでした",
+        "proof_en": "the right secret was shown: it was stolen"
+        if theft
+        else "only the name fits, the secret was wrong",
+        "outcome": match["status_detail"] or match["status"] or match["status_code"] or "-",
+    }
+    what = Text(
+        ja="端末 {decoy_asset}（{host}、利用者 {holder}）の {place} に {planted} に仕掛けたダミーの認証情報 {decoy_uid} が"
+        "使われました。{proof_ja}。{jst}、接続元 {where}、ログ {source}、結果 {outcome}。",
+        en="Dummy credential {decoy_uid}, planted on {decoy_asset} ({host}, held by {holder}) in {place} on {planted}, was"
+        " used; {proof_en}. {jst}, from {where}, in the log {source}, outcome {outcome}.",
+    ).fill(facts)
+    severity = Severity.CRITICAL if theft else Severity.MEDIUM
+    return Told(match["decoy_uid"], f"{match['network']} {match['local_day']}", severity, what)
+
+
+RULE = Rule(
+    id="decoy",
+    title=Text(ja="ダミーの認証情報の使用", en="A dummy credential was used"),
+    advisory=("A9", "R1", "R2", "R3"),
+    attack=("T1555.003", "T1078"),
+    query=QUERY,
+    tell=tell,
+    why=Text(
+        ja="注意喚起 A9「ダミーの認証情報をWebブラウザに記憶させる等しておき、認証試行があった際は、速やかに検知・対処ができる"
+        "ようにしておく。」この認証情報はその端末にしかなく、正規の利用はありません。端末の情報が盗まれた疑いがあります（ATT&CK T1555.003）。",
+        en='Advisory A9: "have dummy credentials remembered by web browsers, and be ready to detect and respond promptly to any'
+        ' attempt to use them." It exists only on that PC and has no legitimate use: the PC is suspected of infection'
+        " (ATT&CK T1555.003).",
+    ),
+    todo=(
+        Text(
+            ja="仕掛けた端末の電源を切らず、入れたままにする（R1）。",
+            en="Keep the power of the PC on which it was planted on (R1).",
+        ),
+        Text(
+            ja="端末を速やかにインターネットと業務用ネットワークから隔離する（R2）。",
+            en="Isolate that PC promptly from the internet and the business network (R2).",
+        ),
+        Text(
+            ja="メモリダンプを含む揮発性情報を優先して保全する（R3）。",
+            en="Preserve the evidence, volatile information and memory dump first (R3).",
+        ),
+        Text(
+            ja="端末の利用者の全アカウントのセッションとトークンを失効させ、パスワードを別の端末から変更する。",
+            en="Revoke all sessions and tokens of its user; change the passwords from another device.",
+        ),
+        Text(
+            ja="同じ接続元が前後24時間に触れた他のアカウントを検索する。",
+            en="Search what else the same origin touched within 24 hours before and after.",
+        ),
+    ),
+    columns=("decoy_uid",),
+    tables=("decoys",),
+    shown=("decoy_uid", "account", "status_id", "status_code", "status_detail", "policy_name", "src_endpoint_ip", "src_country",
+           "src_net_class", "http_request_user_agent", "service_name", "api_operation"),
+)  # fmt: skip

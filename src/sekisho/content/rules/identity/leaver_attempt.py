@@ -1,0 +1,132 @@
+"""A8: any use of an account, or attempt to use it, outside its holder's employment or its own validity."""
+
+from sekisho.contract import Match, Rule, Told
+from sekisho.model import Severity, Text
+
+#: Result codes that a wrong password does not reach: the secret was right, something else refused it.
+RIGHT_SECRET = frozenset(
+    ["50053", "50055", "50057", "50072", "50074", "50076", "50079", "50105", "50158", "53000", "53001", "53002",
+     "53003", "53004", "500121", "0xc000006e", "0xc000006f", "0xc0000070", "0xc0000071", "0xc0000193", "0xc0000224"]
+)  # fmt: skip
+#: of these Entra ID gives 50053 and 50057 before it looks at the password
+UNPROVEN = frozenset(["50053", "50057"])
+
+QUERY = """
+WITH used AS (
+  SELECT * FROM events
+  WHERE person_uid IS NOT NULL AND source <> 'sekisho'
+    AND ((class_uid = 3002 AND activity_id IS DISTINCT FROM 2) OR class_uid = 6003
+         OR (actor_user_credential_uid IS NOT NULL AND class_uid NOT IN (3001, 3005, 3006)))
+),
+jobs AS (
+  SELECT u.event_uid,
+         bool_or(u.time >= p.employment_start AND (p.employment_end IS NULL OR u.time < p.employment_end)) AS employed,
+         max(p.employment_end) FILTER (p.employment_end <= u.time) AS employment_ended,
+         min(p.employment_start) FILTER (p.employment_start > u.time) AS employment_begins
+  FROM used u JOIN people p ON p.person_id = u.person_uid GROUP BY u.event_uid
+),
+named AS (
+  SELECT u.event_uid,
+         bool_or(u.time >= k.valid_from AND (k.valid_to IS NULL OR u.time < k.valid_to)) AS account_valid,
+         max(k.valid_to) FILTER (k.valid_to <= u.time) AS account_ended
+  FROM used u JOIN account_keys k ON k.person_id = u.person_uid AND k.source IN ('*', u.source)
+       AND k.key IN (u.account, lower(u.user_email_addr), lower(u.user_name), lower(u.user_uid),
+                     lower(u.actor_user_email_addr), lower(u.actor_user_name), lower(u.actor_user_uid),
+                     lower(u.actor_user_credential_uid))
+  GROUP BY u.event_uid
+),
+enrolled AS (
+  SELECT u.event_uid, min(d.asset_tag) AS former_device
+  FROM used u JOIN devices d ON d.person_id = u.person_uid
+       AND (lower(d.agent_id) IN (lower(u.device_uid), lower(u.src_endpoint_uid))
+            OR lower(d.hostname) = lower(u.src_endpoint_hostname))
+  GROUP BY u.event_uid
+)
+SELECT u.*, j.employed, j.employment_ended, j.employment_begins, n.account_valid, n.account_ended, f.former_device
+FROM used u LEFT JOIN jobs j USING (event_uid) LEFT JOIN named n USING (event_uid)
+     LEFT JOIN enrolled f USING (event_uid)
+WHERE NOT coalesce(j.employed, true) OR NOT coalesce(n.account_valid, true)
+"""
+
+UNJUDGED = """
+SELECT 'the account is in no row of the table accounts' AS reason, count(*) AS events FROM events
+WHERE class_uid = 3002 AND person_uid IS NULL AND account IS NOT NULL AND source <> 'sekisho'
+  AND coalesce(user_type, '') NOT IN ('System', 'Service')
+  AND account NOT IN (SELECT key FROM account_keys WHERE key IS NOT NULL)
+"""
+
+
+def tell(match: Match) -> Told:
+    success = match["status_id"] == 1
+    code = (match["status_code"] or "").lower()
+    right = not success and code in RIGHT_SECRET and code not in UNPROVEN
+    before = match["employment_ended"] is None and match["employment_begins"] is not None
+    ended = match["employment_ended"] if match["employed"] is False else match["account_ended"]
+    facts = {
+        **match,
+        "end_ja": "在籍開始前"
+        if before
+        else f"在籍・有効期間の終了 {ended:%Y-%m-%d %H:%M} UTC"
+        if ended
+        else "有効期間外",
+        "end_en": "before employment"
+        if before
+        else f"ended {ended:%Y-%m-%d %H:%M} UTC"
+        if ended
+        else "not valid",
+        "did_ja": "成功" if success else "失敗（秘密情報は正しい）" if right else "失敗",
+        "did_en": "succeeded" if success else "failed, with the right secret" if right else "failed",
+        "detail": match["status_detail"] or match["status_code"] or match["api_operation"] or "-",
+    }
+    what = Text(
+        ja="在籍期間外のアカウント {account}（{who}、{end_ja}）への認証・利用が{did_ja}しました。"
+        "{jst}（{local_time}）、接続元 {where}、ログ {source}、内容 {detail}。",
+        en="Account {account} of {who} ({end_en}) was used or tried, which {did_en}:"
+        " {jst} ({local_time}), from {where}, in the log {source}, detail {detail}.",
+    ).fill(facts)
+    anchor = f"{match['network']} {match['local_day']}"
+    severity = Severity.CRITICAL if success and not before else Severity.MEDIUM
+    recent = ended is not None and (match["time"] - ended).days < 14
+    if match["former_device"] and not success and not right and recent:
+        # detection.md 4.10: a leaver's old phone goes on asking for mail; one notice a day and device
+        return Told(match["account"], f"{match['former_device']} {match['local_day']}", Severity.LOW, what)
+    return Told(match["account"], anchor, severity, what)
+
+
+RULE = Rule(
+    id="leaver-attempt",
+    title=Text(
+        ja="在籍期間外のアカウントへの認証試行または利用", en="Account tried or used outside its holder's employment"
+    ),
+    advisory=("A8",),
+    attack=("T1078",),
+    query=QUERY,
+    unjudged=UNJUDGED,
+    tell=tell,
+    why=Text(
+        ja="注意喚起 A8「退職した従業員のアカウントは速やかにロックするとともに、認証試行があった際は、速やかに検知・対処が"
+        "できるようにしておく。」誰も使うはずのないアカウントであり、成功していれば第三者が権限を得ています（ATT&CK T1078）。",
+        en='Advisory A8: "Promptly lock the accounts of employees who left, and be ready to detect and respond promptly to'
+        ' any authentication attempt on them." Nobody may use this account; a success means a third party has its rights'
+        " (ATT&CK T1078).",
+    ),
+    todo=(
+        Text(
+            ja="アカウントを直ちに無効化し、セッション・トークン・鍵をすべて失効させる。",
+            en="Disable the account now; revoke all its sessions, tokens and keys.",
+        ),
+        Text(
+            ja="成功していた場合、その後の操作（ウォレット・コード・権限変更）を検索し、被害範囲を確認する。",
+            en="If it succeeded, search what was done afterwards (wallets, code, rights) and establish the extent.",
+        ),
+        Text(
+            ja="本人（元従業員）と所属部門に心当たりを確認し、返却されていない端末がないか確かめる。",
+            en="Ask the former employee and the team, and check that no device is still out.",
+        ),
+        Text(ja="同じ接続元からの他のアカウントへの試行を検索する。", en="Search the same origin for attempts on other accounts."),
+    ),
+    columns=("account", "person_uid", "class_uid", "status_id"),
+    tables=("people", "accounts"),
+    shown=("account", "activity_id", "status_id", "status", "status_code", "status_detail", "src_endpoint_ip", "src_country",
+           "src_net_class", "http_request_user_agent", "api_operation", "actor_user_credential_uid"),
+)  # fmt: skip
