@@ -44,6 +44,8 @@ def create(obj: Global, name: str, source: str, as_json: bool) -> None:
       sekisho tokens create filebeat-01
       sekisho tokens create okta-forwarder --source okta
     """
+    if not obj.settings.secrets_dir.is_dir():
+        raise Refused(f"{obj.data} is not a data folder of Sekisho yet", "start it once: sekisho up")
     if source:
         known = sorted(discover().sources)
         if source not in known:

@@ -72,7 +72,8 @@ class Elastic:
     async def bulk(self, request: web.Request, caller: Caller) -> web.Response:
         began = self._reception.now()
         async with self._reception.body(request) as body:
-            items = parse(body, request.match_info.get("index", ""))
+            index = request.match_info.get("index", "")
+            items = await self._reception.parsed(lambda text: parse(text, index), body)
             if not items:
                 raise Refusal(400, "no-data", "the request has no action")
             answers = await self._store(items, caller)

@@ -61,6 +61,10 @@ _decoder = msgspec.json.Decoder(_Event)
 _asked = msgspec.json.Decoder(_Asked)
 
 
+def _split(body: bytes) -> list[objects.Piece[_Event]]:
+    return objects.split(body, _decoder)
+
+
 class Sorted:
     """Records of one request by label, in order of arrival, and the first thing that was wrong."""
 
@@ -107,7 +111,7 @@ class Hec:
 
     async def event(self, request: web.Request, caller: Caller) -> web.Response:
         async with self._reception.body(request) as body:
-            pieces = objects.split(body, _decoder)
+            pieces = await self._reception.parsed(_split, body)
             if not pieces:
                 raise Refusal(400, "no-data", "the request has no event")
             found = self._sort(pieces, caller)

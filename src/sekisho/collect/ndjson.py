@@ -49,7 +49,8 @@ class Ndjson:
     async def ingest(self, request: web.Request, caller: Caller) -> web.Response:
         label = self._label(request.match_info["source"], caller)
         async with self._reception.body(request) as body:
-            found = records(body, request.content_type)
+            kind = request.content_type
+            found = await self._reception.parsed(lambda text: records(text, kind), body)
             if not found:
                 raise Refusal(400, "no-data", "the request has no record", "send one record per line")
             limit = self._reception.collect.max_record

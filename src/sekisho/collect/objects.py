@@ -18,6 +18,10 @@ _scan = json.JSONDecoder().raw_decode
 #: Bytes that may be looked at in vain while searching for the end of objects, as a multiple of the body.
 #: Without it a body of opening brackets would be read once per line.
 _VAIN = 4
+_VAIN_LEAST = 1 << 20
+_WINDOW = 512
+#: An error so near to the end of a window may come from the window's end: a word or an escape cut in two.
+_CUT = 16
 
 
 class Piece(NamedTuple, Generic[T]):
@@ -38,7 +42,7 @@ def split(body: bytes, decoder: msgspec.json.Decoder[T]) -> list[Piece[T]]:
     lines = body.split(b"\n")
     number, at = 0, 0
     text = ""
-    allowed = _VAIN * len(body)
+    allowed = max(_VAIN_LEAST, _VAIN * len(body))
     while number < len(lines):
         line = lines[number]
         start = at
@@ -47,7 +51,7 @@ def split(body: bytes, decoder: msgspec.json.Decoder[T]) -> list[Piece[T]]:
         if not line:
             continue
         piece = decoded(line, decoder)
-        if piece.value is not None or allowed <= 0:
+        if piece.value is not None or allowed <= 0 or line[:1] != b"{":
             pieces.append(piece)
             continue
         text = text or body.decode("latin-1")  # one character per byte: places stay the same
@@ -80,15 +84,25 @@ def _objects(
 
 
 def _end(text: str, place: int) -> tuple[int | None, int]:
-    """End of the object at ``place``, or None and the number of characters that were looked at."""
+    """End of the object at ``place``, or None and the number of characters that were read in vain.
+
+    It is looked for in windows that grow, since the standard library counts all lines before an error.
+    """
     if text[place] != "{":
         return None, 0
-    try:
-        return _scan(text, place)[1], 0
-    except json.JSONDecodeError as error:
-        return None, max(1, error.pos - place)
-    except (RecursionError, ValueError):  # too deep; a number of too many digits
-        return None, len(text) - place
+    size, seen = _WINDOW, 0
+    while True:
+        window = text[place : place + size]
+        seen += len(window)
+        try:
+            return place + _scan(window)[1], 0
+        except json.JSONDecodeError as error:
+            cut = error.pos >= len(window) - _CUT or error.msg.startswith("Unterminated string")
+            if not cut or place + size >= len(text):
+                return None, seen
+        except (RecursionError, ValueError):  # too deep; a number of too many digits
+            return None, seen
+        size *= 4
 
 
 def decoded(body: bytes, decoder: msgspec.json.Decoder[T]) -> Piece[T]:

@@ -78,7 +78,7 @@ class Otlp:
             raise Refusal(415, "content-type", f"expected Content-Type {_PROTOBUF} or {_JSON}", close=True)
         async with self._reception.body(request) as body:
             try:
-                found = from_protobuf(body) if protobuf else from_json(body)
+                found = await self._reception.parsed(from_protobuf if protobuf else from_json, body)
             except (DecodeError, msgspec.MsgspecError, RecursionError, ValueError) as error:
                 await self._keep_broken(body, caller)
                 raise Refusal(

@@ -7,16 +7,18 @@ import logging
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from aiohttp import web
 
 from sekisho import settings
-from sekisho.collect.bodies import Bodies
+from sekisho.collect.bodies import LARGE, Bodies
 from sekisho.collect.counters import Counters
 from sekisho.collect.guard import Caller, Guard
 from sekisho.collect.refusal import Refusal
 from sekisho.model import RECORDS_PER_FRAME, Records, Retry, Wrapping
+
+T = TypeVar("T")
 
 _LOG = logging.getLogger(__name__)
 
@@ -103,7 +105,18 @@ class Reception:
     async def body(self, request: web.Request) -> AsyncIterator[bytes]:
         """The body, which counts as in memory until the context ends; see ``Bodies.read``."""
         async with self._bodies.read(request) as body:
+            if body.count(b"\n") > RECORDS_PER_FRAME:
+                raise Refusal(
+                    413,
+                    "too-many-records",
+                    f"the body has more than {RECORDS_PER_FRAME} lines",
+                    "send smaller batches",
+                )
             yield body
+
+    async def parsed(self, parse: Callable[[bytes], T], body: bytes) -> T:
+        """``parse(body)``; of a large body in another thread, so that other senders need not wait."""
+        return await asyncio.to_thread(parse, body) if len(body) > LARGE else parse(body)
 
     # -- the label ------------------------------------------------------------------------------
 
