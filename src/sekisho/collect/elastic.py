@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import msgspec
 from aiohttp import web
 
 from sekisho.collect.bulk import Item, parse
@@ -149,7 +150,8 @@ def names_of(index: str) -> list[str]:
 
 
 def _said(value: Any, status: int = 200) -> web.Response:
-    return web.json_response(value, status=status, headers=_PRODUCT)
+    body = msgspec.json.encode(value)
+    return web.Response(body=body, status=status, content_type="application/json", headers=_PRODUCT)
 
 
 async def info(request: web.Request, caller: Caller) -> web.Response:
