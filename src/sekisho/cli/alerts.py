@@ -16,8 +16,9 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text as Styled
 
-from sekisho import console, wiring
+from sekisho import wiring
 from sekisho.cli.main import Global
+from sekisho.cli.master import open_folder
 from sekisho.model import Language, Refused, Severity
 from sekisho.tabular import write
 
@@ -46,8 +47,7 @@ _REASONS = ("true-positive", "false-positive", "benign", "test", "duplicate")
 )
 @click.pass_obj
 def command(given: Global) -> None:
-    console.start(given.data)
-    console.migrate()
+    open_folder(given)
 
 
 def _filters(run: Callable[..., None]) -> Callable[..., None]:

@@ -14,7 +14,7 @@ import click
 from rich.console import Console
 from rich.table import Table as Grid
 
-from sekisho import console, wiring
+from sekisho import first_run, wiring
 from sekisho.cli.main import Global
 from sekisho.contract import TABLES, Table
 from sekisho.model import Language, Refused, Text
@@ -67,9 +67,16 @@ def group(name: str) -> click.Group:
     return made
 
 
+def open_folder(given: Global) -> None:
+    """Make the data folder whole before anything is written to it, and bring the tables forward."""
+    made = first_run.prepare(given.data, wiring.now().timestamp())
+    if made.token:
+        click.echo(f"New data folder {given.data}. Token for shippers (shown once): {made.token}", err=True)
+    wiring.migrate(given.settings)
+
+
 def _open(given: Global, table: Table) -> Register:
-    console.start(given.data)
-    console.migrate()
+    open_folder(given)
     return registers(given.data)[table.name]
 
 
