@@ -102,6 +102,14 @@ def test_a_wrong_label_offers_the_right_source(normaliser: Normaliser) -> None:
     assert result.rejects[0].candidates == ("login",)
 
 
+def test_a_label_is_not_overruled_by_content_but_one_windows_label_stands_for_all(
+    normaliser: Normaliser,
+) -> None:
+    windows = b'{"EventID":1,"@timestamp":"2026-03-12T09:41:27Z","SourceName":"P","kind":"x"}'
+    assert only(normaliser, windows, source="login")["source"] == "login"
+    assert only(normaliser, windows, source="win")["source"] == "win"
+
+
 def test_equals_are_ambiguous_and_both_are_named() -> None:
     both = sources()
     both["twin"] = type(both["login"])(**{**vars(both["login"]), "id": "twin"})

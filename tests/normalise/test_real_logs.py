@@ -38,7 +38,7 @@ def test_the_windows_recordings(real: Normaliser, shared_data: Path) -> None:
     assert came == events + rejects.total()
     assert set(sources) == {"windows", "sysmon"}
     assert came > 129_000
-    # one recording has lost the zone of its times (its Sysmon records still have UtcTime); nothing else is refused
+    # one recording has lost the zone of its times (Sysmon still has UtcTime); nothing else is refused
     assert {code for _, code in rejects} == {"no-zone"}
     assert {member.split("_2020")[0] for member, _ in rejects} == {"cmd_netsh_fw_mod_open_ports"}
     assert rejects.total() == 1706

@@ -70,7 +70,8 @@ AZURE = {
     "EventID": 4624,
     "EventRecordID": 9,
     "ExecutionProcessID": 716,
-    "EventData": "<EventData><Data Name='TargetUserName'>関 守</Data><Data Name='LogonType'>3</Data></EventData>",
+    "EventData": "<EventData><Data Name='TargetUserName'>関 守</Data>"
+    "<Data Name='LogonType'>3</Data></EventData>",
 }
 
 

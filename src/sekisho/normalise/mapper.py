@@ -22,7 +22,7 @@ KINDS: dict[tuple[int, int], tuple[int, int]] = {
     for uid, known in CLASSES.items()
     for activity in known.activities
 }
-#: syslog severity (RFC 5424, 6.2.1: 0 emergency … 7 debug) → OCSF severity; a record without any is informational
+#: syslog severity (RFC 5424, 6.2.1: 0 emergency … 7 debug) → OCSF severity; no severity: informational
 SEVERITY = (6, 5, 5, 4, 3, 2, 1, 1)
 #: What a mapping raises when a record is not what it expects; anything else ends the process.
 _FAULTS = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)

@@ -42,6 +42,7 @@ class Router:
                 self._labels.setdefault(label, []).append(source)
             if source.recognise.fallback_for:
                 self._fallback.setdefault(source.recognise.fallback_for, []).append(source)
+        self._notation = {source.id for source in ordered if isinstance(source.decode, WindowsEvents)}
         self._windows = [source for source in self._ordered if isinstance(source.decode, WindowsEvents)]
 
     def labelled(self, label: str) -> AnySource:
@@ -54,6 +55,8 @@ class Router:
 
     def sibling(self, source: AnySource, payload: bytes) -> AnySource:
         """A label of one Windows source only says "a Windows event": its provider decides which it is."""
+        if source.id not in self._notation:
+            return source
         for other in self._windows:
             if other.recognise.rank <= source.recognise.rank:
                 break
