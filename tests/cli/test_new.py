@@ -9,6 +9,7 @@ from click.testing import CliRunner, Result
 
 from sekisho.cli.new import command
 from sekisho.contract import discover
+from sekisho.detect import rules
 from sekisho.model import Refused
 
 
@@ -31,6 +32,7 @@ def test_a_new_rule_loads_and_has_no_case_yet(tmp_path: Path, flags: tuple[str, 
     assert result.exit_code == 0, result.output
     content = discover(tmp_path)
     assert [*content.rules, *content.sigma] == ["admin-at-night"]
+    assert [rule.id for rule in rules(content)] == ["admin-at-night"]
     assert (tmp_path / "rules/accounts/admin_at_night.cases.yml").exists()
 
 

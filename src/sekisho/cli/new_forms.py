@@ -79,7 +79,10 @@ RULE = Rule(
     query="SELECT e.* FROM events e WHERE false",
     tell=tell,
     why=Text(ja="なぜ重要か", en="Why it matters"),
-    todo=(Text(ja="今すべきこと", en="What to do now"),),
+    todo=(
+        Text(ja="今すべきこと", en="What to do now"),
+        Text(ja="その次にすべきこと", en="What to do next"),
+    ),
     columns=("time", "user_name"),
     shown=("user_name", "src_endpoint_ip"),
 )
@@ -92,16 +95,35 @@ description: Say why it matters.
 author: Sekisho
 date: 2026-01-01
 tags:
-    - attack.t1078
+    - attack.t1059
 logsource:
-    category: authentication
+    product: windows
+    category: process_creation
 detection:
     selection:
-        user_name: nobody-yet
+        Image|endswith: '\\nobody-yet.exe'
     condition: selection
 level: medium
+sekisho:
+    advisory: [A10]
+    ja:
+        title: 何を見つけるか
+        what: 何が起きたか。
+        why: なぜ重要か
+        todo: [今すべきこと, その次にすべきこと]
+    en:
+        title: What it finds
+        what: What happened.
+        why: Why it matters
+        todo: [What to do now, What to do next]
 """
 
-RULE_CASES = """# At least one case that fires and one that stays silent.
+RULE_CASES = """# At least one case that fires and one that is silent, e.g.
+#   - name: a logon at night
+#     fires: {severity: medium, subject: emp0042}
+#     events:
+#       - {time: "2026-06-05T01:00:00+00:00", source: okta, class_uid: 3002, activity_id: 1, user_name: x}
+tables: {}
+systems: {}
 cases: []
 """

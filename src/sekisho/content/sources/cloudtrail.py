@@ -49,6 +49,9 @@ class Parameters(Struct, gc=False):
     secretId: Any = None
     instanceId: Any = None
     functionName: Any = None
+    logGroupName: Any = None
+    trailName: Any = None
+    configurationRecorderName: Any = None
     name: Any = None
 
 
@@ -133,6 +136,9 @@ _KINDS: dict[tuple[str, str], tuple[int, int]] = {
     ("cloudtrail.amazonaws.com", "DeleteTrail"): (1008, 2),
     ("cloudtrail.amazonaws.com", "DeleteEventDataStore"): (1008, 2),
     ("cloudtrail.amazonaws.com", "StopEventDataStoreIngestion"): (1008, 7),
+    ("cloudtrail.amazonaws.com", "UpdateTrail"): (1008, 99),
+    ("cloudtrail.amazonaws.com", "PutEventSelectors"): (1008, 99),
+    ("cloudtrail.amazonaws.com", "PutInsightSelectors"): (1008, 99),
     ("ec2.amazonaws.com", "DeleteFlowLogs"): (1008, 2),
     ("logs.amazonaws.com", "DeleteLogGroup"): (1008, 2),
     ("logs.amazonaws.com", "DeleteLogStream"): (1008, 2),
@@ -181,7 +187,19 @@ _UPDATE = (
 )
 
 _TYPES = {"Root": "Admin", "IAMUser": "User", "AWSService": "Service", "AWSAccount": "System"}
-_NAMES = ("bucketName", "secretId", "functionName", "instanceId", "roleName", "name", "groupName", "userName")
+_NAMES = (
+    "bucketName",
+    "secretId",
+    "functionName",
+    "instanceId",
+    "logGroupName",
+    "trailName",
+    "configurationRecorderName",
+    "roleName",
+    "name",
+    "groupName",
+    "userName",
+)
 _ARNS = ("policyArn", "roleArn")
 _IDENTITY, _SESSION, _ATTRIBUTES, _PARAMETERS = Identity(), SessionContext(), Attributes(), Parameters()
 
