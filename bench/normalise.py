@@ -3,7 +3,7 @@
     python -m bench.normalise [RECORDS]
 
 The records are the golden cases of the sources, each made unique by one added field. ``labelled`` names the
-source; ``auto`` leaves it to be recognised. CPU time of the process is counted, so a busy machine disturbs less.
+source; ``auto`` leaves it to be recognised. CPU time of the process is counted.
 """
 
 from __future__ import annotations

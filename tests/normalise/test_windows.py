@@ -166,3 +166,15 @@ def test_no_json_object_upsets_the_parser(value: dict[str, object]) -> None:
     with contextlib.suppress(Unmappable):
         event = parse(json.dumps(value).encode(), NOW)
         assert all(isinstance(text, str) for text in event.rest.values())
+
+
+@pytest.mark.parametrize("event_id", [4624, {"#attributes": {"Qualifiers": 1}, "#text": 4624}])
+@pytest.mark.parametrize(
+    "data", [{"LogonType": 3}, {"Data": {"#text": ["a", "b"]}}, {"Data": "a"}, {"x": None}, None]
+)
+def test_the_fast_way_gives_what_the_general_one_gives(event_id: object, data: object) -> None:
+    system = {**EVTX["Event"]["System"], "EventID": event_id, "Keywords": "0x80", "Task": 5}
+    value = {"Event": {"System": system, "EventData": data}}
+    fast, general = json.dumps(value, separators=(",", ":")).encode(), json.dumps(value, indent=1).encode()
+    assert fast.startswith(b'{"Event":')
+    assert parse(fast, NOW) == parse(general, NOW)

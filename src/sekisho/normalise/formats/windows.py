@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from sekisho.contract import Hints, Unmappable, WindowsEvent
-from sekisho.normalise.formats import windows_json, windows_xml
+from sekisho.normalise.formats import windows_evtx, windows_json, windows_xml
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -20,6 +20,8 @@ def parse(payload: bytes, hints: Hints) -> WindowsEvent:
     """Raises ``Unmappable``: ``not-json``, ``not-xml``, ``wrong-shape`` or ``no-zone``."""
     start = payload[:1]
     if start == b"{":
+        if payload.startswith(b'{"Event":') and (event := windows_evtx.parse(payload)) is not None:
+            return event
         try:
             return windows_json.parse(_decode(payload), hints)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
