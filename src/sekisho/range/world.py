@@ -122,6 +122,8 @@ class Person:
 #: numbers with a part in the story or among the look-alikes; all others are everyday staff
 ADMIN, SECURITY, VICTIM, LEAVER, CONTRACTOR, REHIRED, RENEWED = 2, 3, 12, 17, 23, 26, 28
 NEW_YORK, LISBON, TRAVELLER = 31, 34, 29
+#: a developer with a Mac whom the victim asks for help
+COLLEAGUE = 10
 WALLET = (5, 6, 7, RENEWED)
 SMALLEST = 36
 
