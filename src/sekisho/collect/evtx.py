@@ -7,15 +7,12 @@ number, costs no other. Layout: [MS-EVEN6] 2.2.12 to 2.2.17 and the public descr
 
 from __future__ import annotations
 
-import io
-import re
 import struct
 import zlib
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from evtx import PyEvtxParser
-
+from sekisho.collect.evtx_worker import Worker
 from sekisho.collect.unpack import Trouble
 from sekisho.model import Text
 
@@ -23,8 +20,6 @@ MAGIC = b"ElfFile\x00"
 _CHUNK_MAGIC = b"ElfChnk\x00"
 _HEADER = 4096
 _CHUNK = 65_536
-#: XML 1.0 section 2.2 leaves these out; a strict reader refuses the whole record for one of them
-_NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
 
 class _Stream(Protocol):
@@ -45,9 +40,10 @@ def records(stream: _Stream, report: Callable[[Trouble], None]) -> Iterator[byte
         )
         return
     number = 0
-    while chunk := _exactly(stream, _CHUNK):
-        yield from _chunk(chunk, number, report)
-        number += 1
+    with Worker() as worker:
+        while chunk := _exactly(stream, _CHUNK):
+            yield from _chunk(worker, chunk, number, report)
+            number += 1
 
 
 def _exactly(stream: _Stream, size: int) -> bytes:
@@ -58,7 +54,7 @@ def _exactly(stream: _Stream, size: int) -> bytes:
     return b"".join(parts)
 
 
-def _chunk(chunk: bytes, number: int, report: Callable[[Trouble], None]) -> Iterator[bytes]:
+def _chunk(worker: Worker, chunk: bytes, number: int, report: Callable[[Trouble], None]) -> Iterator[bytes]:
     if not chunk.strip(b"\x00"):
         return  # preallocated and never used
     place = f"chunk {number}"
@@ -84,7 +80,7 @@ def _chunk(chunk: bytes, number: int, report: Callable[[Trouble], None]) -> Iter
                 "checksum differs (damaged, or copied while open); the records that can be read were kept",
             )
         )
-    yield from _parse(chunk, place, report)
+    yield from _parse(worker, chunk, place, report)
 
 
 def _intact(chunk: bytes) -> bool:
@@ -98,42 +94,14 @@ def _intact(chunk: bytes) -> bool:
     )
 
 
-def _parse(chunk: bytes, place: str, report: Callable[[Trouble], None]) -> Iterator[bytes]:
-    try:
-        parser = iter(
-            PyEvtxParser(io.BytesIO(_file_header() + chunk), number_of_threads=1, indent=False).records()
-        )
-    except (RuntimeError, OSError, ValueError) as error:
-        report(_unreadable(place, error))
-        return
-    failures = 0
-    while failures < 100:
-        try:
-            record = next(parser)
-        except StopIteration:
-            break
-        except (RuntimeError, OSError, ValueError) as error:
-            failures += 1
-            report(_unreadable(place, error))
-            continue
-        if record is not None:
-            yield _event(str(record["data"]))
+def _parse(worker: Worker, chunk: bytes, place: str, report: Callable[[Trouble], None]) -> Iterator[bytes]:
+    parsed = worker.parse(chunk)
+    for why in parsed.failures:
+        report(_unreadable(place, why))
+    yield from parsed.records
 
 
-def _event(xml: str) -> bytes:
-    start = xml.find("<Event")
-    body = _NOT_XML.sub("\ufffd", xml[max(start, 0) :].strip())
-    return body.encode("utf-8", "replace")
-
-
-def _file_header() -> bytes:
-    """Header of a file with one chunk."""
-    head = struct.pack("<8sQQQIHHHH", MAGIC, 0, 0, 1, 128, 1, 3, _HEADER, 1).ljust(120, b"\x00")
-    return (head + struct.pack("<II", 0, zlib.crc32(head))).ljust(_HEADER, b"\x00")
-
-
-def _unreadable(place: str, error: Exception) -> Trouble:
-    why = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+def _unreadable(place: str, why: str) -> Trouble:
     return _trouble(
         "evtx-record", place, f"読めない記録があります（{why}）", f"a record cannot be read ({why})"
     )
