@@ -37,7 +37,7 @@ from sekisho.ocsf import NORMALISED_SCHEMA, TIME, Event
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _encode = msgspec.json.encode
 #: Columns are built for so many records, or so many bytes, at a time (an Arrow text column ends at 2 GiB).
-_SLICE_RECORDS = 20_000
+_SLICE_RECORDS = 8_000
 _SLICE_BYTES = 64 * 1024 * 1024
 
 
