@@ -1,0 +1,222 @@
+"""Who, what and where: resolution by time, system and name forms; decoys; networks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sekisho.enrich import Enricher
+from sekisho.enrich.decoys import hashed
+from sekisho.enrich.timeline import NEVER, NOTHING, Span, steps
+from sekisho.model import Refused
+from sekisho.ocsf import EVENT_SCHEMA
+from sekisho.settings import Enrich, Network
+from tests.detect.events import context, normalised
+
+KEY = b"k" * 32
+START = "2024-01-01T00:00:00+00:00"
+WHEN = "2026-05-20T01:00:00+00:00"
+SYSTEMS = {"okta": ("okta",), "windows": ("active-directory",)}
+
+
+def one(row: dict[str, Any], options: Enrich | None = None, **tables: list[dict[str, Any]]) -> dict[str, Any]:
+    event = {"time": WHEN, "source": "okta", "class_uid": 3002, "activity_id": 1, **row}
+    out = Enricher(options or Enrich(), KEY, SYSTEMS).batch(normalised([event]), context(**tables))
+    assert out.schema == EVENT_SCHEMA
+    return out.to_pylist()[0]
+
+
+def account(name: str, person: str, **more: Any) -> dict[str, Any]:
+    return {"system": "okta", "account": name, "person_id": person, "valid_from": START, **more}
+
+
+@pytest.mark.parametrize(
+    ("row", "name"),
+    [
+        ({"user_email_addr": " Mamoru.Seki@Example.JP "}, "mamoru.seki@example.jp"),
+        ({"user_uid": "00u1"}, "00u1"),
+        ({"user_name": "seki", "user_domain": "CORP"}, "corp\\seki"),
+        ({"user_name": "CORP\\seki"}, "seki"),
+        ({"user_email_addr": "unknown@example.jp", "user_name": "seki"}, "SEKI"),
+        ({"class_uid": 6003, "actor_user_credential_uid": "AKIA1"}, "AKIA1"),
+    ],
+)
+def test_any_form_of_the_name_leads_to_the_person(row: dict[str, Any], name: str) -> None:
+    assert one(row, accounts=[account(name, "emp1")])["person_uid"] == "emp1"
+
+
+def test_an_authentication_is_about_the_user_other_events_about_the_actor() -> None:
+    both = {"user_name": "target", "actor_user_name": "admin"}
+    rows = [account("target", "emp1"), account("admin", "emp2")]
+    assert one(both, accounts=rows)["person_uid"] == "emp1"
+    assert one({**both, "class_uid": 6003}, accounts=rows)["person_uid"] == "emp2"
+    assert one({"user_name": "target", "class_uid": 3005}, accounts=rows)["person_uid"] is None
+
+
+def test_the_system_of_the_account_counts() -> None:
+    rows = [account("seki", "emp1"), {**account("seki", "emp2"), "system": "active-directory"}]
+    assert one({"user_name": "seki"}, accounts=rows)["person_uid"] == "emp1"
+    assert one({"user_name": "seki", "source": "windows"}, accounts=rows)["person_uid"] == "emp2"
+    assert one({"user_name": "seki", "source": "other"}, accounts=rows)["person_uid"] is None
+    anywhere = [{**account("seki", "emp3"), "system": "*"}]
+    assert one({"user_name": "seki", "source": "other"}, accounts=anywhere)["person_uid"] == "emp3"
+
+
+def test_the_holder_at_that_time_and_the_last_one_after_the_end() -> None:
+    rows = [
+        account("shared", "emp1", valid_to="2025-01-01T00:00:00+00:00"),
+        account(
+            "shared", "emp2", valid_from="2025-06-01T00:00:00+00:00", valid_to="2026-01-01T00:00:00+00:00"
+        ),
+    ]
+    at = {
+        "2023-01-01": None,
+        "2024-06-01": "emp1",
+        "2025-03-01": "emp1",
+        "2025-07-01": "emp2",
+        "2026-05-01": "emp2",
+    }
+    found = {
+        day: one({"time": f"{day}T00:00:00+00:00", "user_name": "shared"}, accounts=rows)["person_uid"]
+        for day in at
+    }
+    assert found == at
+
+
+def test_devices_by_short_name_full_name_and_agent_within_their_validity() -> None:
+    ledger = [
+        {
+            "asset_tag": "PC-1",
+            "hostname": "pc1",
+            "agent_id": "AG1",
+            "valid_from": START,
+            "valid_to": "2026-05-21T00:00:00+00:00",
+        },
+        {"asset_tag": "PC-2", "hostname": "pc2.corp.example", "valid_from": START},
+    ]
+    assert one({"device_hostname": "PC1.corp.example"}, devices=ledger)["device_asset"] == "PC-1"
+    assert one({"device_hostname": "PC2"}, devices=ledger)["device_asset"] == "PC-2"
+    assert one({"src_endpoint_uid": "ag1"}, devices=ledger)["device_asset"] == "PC-1"
+    late = {"device_hostname": "pc1", "time": "2026-06-01T00:00:00+00:00"}
+    assert one(late, devices=ledger)["device_asset"] is None
+    assert one({"device_hostname": "192.0.2.1"}, devices=ledger)["device_asset"] is None
+
+
+def test_decoys_by_hash_only_and_in_any_name_form() -> None:
+    decoys = [
+        {
+            "decoy_id": "D1",
+            "kind": "password",
+            "identifier": hashed(KEY, "svc-bk"),
+            "asset_tag": "PC-1",
+            "valid_from": START,
+        }
+    ]
+    for row in (
+        {"user_name": "SVC-BK"}, {"user_email_addr": "svc-bk@example.jp"}, {"actor_user_name": "CORP\\svc-bk"},
+        {"session_uid": "svc-bk"}, {"actor_user_credential_uid": "svc-bk"},
+    ):  # fmt: skip
+        assert one(row, decoys=decoys)["decoy_uid"] == "D1", row
+    assert one({"user_name": "svc-bk2"}, decoys=decoys)["decoy_uid"] is None
+
+
+def network_options(folder: Path) -> Enrich:
+    (folder / "vpn.txt").write_text("198.51.100.0/24 # provider\n\n2001:db8:1::/48\n")
+    (folder / "hosting.txt").write_text("198.51.100.0/23\nAS64500\n")
+    return Enrich(
+        networks=(
+            Network(path=str(folder / "hosting.txt"), net_class="hosting", name="centres"),
+            Network(path=str(folder / "vpn.txt"), net_class="vpn", name="providers"),
+        )
+    )
+
+
+def test_network_class_in_order_and_own_networks_by_time(tmp_path: Path) -> None:
+    options = network_options(tmp_path)
+    own = [
+        {
+            "cidr": "198.51.100.0/28",
+            "name": "HQ",
+            "net_class": "own-egress",
+            "valid_from": START,
+            "valid_to": "2026-01-01T00:00:00+00:00",
+        }
+    ]
+
+    def where(address: str, when: str = WHEN) -> tuple[Any, Any]:
+        found = one({"src_endpoint_ip": address, "time": when}, options, networks=own)
+        return found["src_net_class"], found["src_net_name"]
+
+    assert where("198.51.100.5", "2025-01-01T00:00:00+00:00") == ("own-egress", "HQ")
+    assert where("198.51.100.5") == ("vpn", "providers")
+    assert where("::ffff:198.51.100.5") == ("vpn", "providers")
+    assert where("198.51.101.5") == ("hosting", "centres")
+    assert where("2001:db8:1::5") == ("vpn", "providers")
+    assert where("203.0.113.5") == (None, None)
+    assert where("10.1.2.3") == ("private", None)
+    assert where("not an address") == (None, None)
+
+
+def test_a_list_with_a_bad_line_is_named(tmp_path: Path) -> None:
+    (tmp_path / "bad.txt").write_text("192.0.2.0/24\n192.0.2.0/99\n")
+    options = Enrich(networks=(Network(path=str(tmp_path / "bad.txt"), net_class="vpn", name="x"),))
+    with pytest.raises(Refused, match=r"bad\.txt:2: '192\.0\.2\.0/99'"):
+        Enricher(options, KEY, {})
+
+
+def test_databases_of_the_maxmind_format(shared_data: Path) -> None:
+    folder = shared_data / "net" / "maxmind-db-test" / "test-data"
+    options = Enrich(
+        country_mmdb=str(folder / "GeoIP2-Country-Test.mmdb"), asn_mmdb=str(folder / "GeoLite2-ASN-Test.mmdb")
+    )
+    found = one({"src_endpoint_ip": "81.2.69.160"}, options)
+    assert found["src_country"] == "GB"
+    found = one({"src_endpoint_ip": "1.128.0.0"}, options)
+    assert (found["src_asn"], found["src_as_org"]) == (1221, "Telstra Pty Ltd")
+    enricher = Enricher(options, KEY, {})
+    assert set(enricher.versions()) == {"country_mmdb", "asn_mmdb"}
+
+
+def test_broken_databases_are_refused_by_name_or_answer_nothing(shared_data: Path) -> None:
+    folder = shared_data / "net" / "maxmind-db-test"
+    files = [
+        *sorted((folder / "bad-data").rglob("*.mmdb")),
+        *sorted((folder / "test-data").glob("*roken*.mmdb")),
+    ]
+    assert len(files) >= 20
+    refused = 0
+    for path in files:
+        options = Enrich(country_mmdb=str(path), asn_mmdb=str(path))
+        rows = [
+            {"time": WHEN, "source": "okta", "class_uid": 3002, "src_endpoint_ip": address}
+            for address in ("81.2.69.160", "1.1.1.1", "2001:4860::8888", "::1:ffff:ffff", "255.255.255.255")
+        ]
+        try:
+            enricher = Enricher(options, KEY, {})
+        except Refused as error:
+            assert str(path) in str(error)
+            refused += 1
+            continue
+        assert enricher.batch(normalised(rows), context()).num_rows == 5
+    assert 0 < refused < len(files)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30) | st.none(), st.integers(0, 3)), max_size=6),
+    st.integers(-1, 31),
+    st.booleans(),
+)
+def test_steps_say_what_the_spans_say(
+    spans: list[tuple[int, int | None, int]], at: int, lasting: bool
+) -> None:
+    rows = [Span(start, NEVER if end is None else end, value) for start, end, value in spans]
+    begun = [row for row in rows if row.start <= at and row.start < row.end]
+    valid = [row for row in begun if at < row.end]
+    pool = valid or (begun if lasting else [])
+    wanted = max(pool, key=lambda row: (row.rank, row.start, row.value)).value if pool else NOTHING
+    assert steps(rows, lasting=lasting).at(at) == wanted
