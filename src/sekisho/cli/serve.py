@@ -47,3 +47,12 @@ def notify(obj: Global) -> None:
 def trial(obj: Global) -> None:
     """Try records through the pure stages (used by the quarantine)."""
     wiring.run_trial(obj.settings, sys.stdin.buffer.read())
+
+
+@command.command()
+@click.pass_obj
+def ahead(obj: Global) -> None:
+    """Normalise the next batch early (started by the pipeline under load)."""
+    wiring.quiet_gc()
+    wiring.serve_ahead(obj.settings)
+    wiring.usual_gc()

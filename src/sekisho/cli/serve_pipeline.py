@@ -29,6 +29,7 @@ class _Loop:
         self._said_at = 0.0
         self._lag = 0.0
         self._batches = 0
+        self._merging: threading.Thread | None = None
 
     def run(self) -> None:
         wiring.quiet_gc()
@@ -47,16 +48,23 @@ class _Loop:
         self._lag = max(0.0, wiring.now().timestamp() - step.oldest / 1e9) if step.oldest else 0.0
         if self._batches % COLLECT_BATCHES == 0:
             gc.collect()
-            self._plane.lake.merge()
+            self._merge()
         if step.records < self._settings.pipeline.batch_records and self._plane.backlog() < 2:
             self._stop.wait(self._settings.pipeline.linger)
+
+    def _merge(self) -> None:
+        """Join small files in a thread of its own: it may take seconds, and alerts must not wait."""
+        if self._merging is None or not self._merging.is_alive():
+            self._merging = threading.Thread(target=self._plane.lake.merge, daemon=True, name="merge")
+            self._merging.start()
 
     def _idle(self) -> None:
         self._lag = 0.0
         if self._plane.retry_rejects():
             return
+        self._plane.ahead.rest()
         if self._batches:
-            self._plane.lake.merge()
+            self._merge()
             gc.collect()
             self._batches = 0
         self._stop.wait(IDLE_SECONDS)
@@ -66,6 +74,8 @@ class _Loop:
         end = wiring.now().timestamp() + 10.0
         while wiring.now().timestamp() < end and self._plane.step() is not None:
             pass
+        if self._merging is not None:
+            self._merging.join()
         self._say()
         self._plane.close()
         wiring.usual_gc()

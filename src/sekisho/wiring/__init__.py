@@ -1,5 +1,6 @@
 """The one place that knows everybody: it opens things, hands them to each other and reads the clock."""
 
+from sekisho.wiring.ahead import serve_ahead
 from sekisho.wiring.clock import now, now_ns
 from sekisho.wiring.handing import appending, audit, drain, migrate, offline, publish
 from sekisho.wiring.parts import Master, content, detector, open_enricher, systems
@@ -27,6 +28,7 @@ __all__ = [
     "raise_alerts",
     "receivers",
     "run_trial",
+    "serve_ahead",
     "systems",
     "trial",
     "usual_gc",

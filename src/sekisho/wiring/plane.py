@@ -17,6 +17,7 @@ from sekisho.model import Finding, Frame, Offset, Reject
 from sekisho.pipeline import Counts, Stages, Step
 from sekisho.quarantine import Attempts, Runner
 from sekisho.settings import Settings
+from sekisho.wiring.ahead import Ahead
 from sekisho.wiring.clock import now
 from sekisho.wiring.parts import Master, content, detector, open_enricher
 from sekisho.wiring.trial import trial
@@ -55,6 +56,7 @@ class Plane:
     lake: lake.Lake
     rejects: Rejects
     normaliser: normalise.Normaliser
+    ahead: Ahead
     stages: Stages
     runner: Runner
     detector: detect.Detector
@@ -108,6 +110,7 @@ class Plane:
         return len(became)
 
     def close(self) -> None:
+        self.ahead.close()
         self.lake.close()
         self.reader.close()
         self.rejects.close()
@@ -145,9 +148,10 @@ def open_plane(settings: Settings, *, alert: Callable[[Sequence[Finding]], objec
         tally.stored(events)
         tally.count(counts)
 
+    ahead = Ahead(settings, reader, normaliser)
     stages = Stages(
-        read=reader.read,
-        normalise=normaliser.batch,
+        read=ahead.read,
+        normalise=ahead.normalise,
         reject=reject,
         fold=store.fold,
         context=master,
@@ -164,7 +168,7 @@ def open_plane(settings: Settings, *, alert: Callable[[Sequence[Finding]], objec
         max_records=settings.pipeline.batch_records,
         crashes=settings.pipeline.crashes,
     )
-    return Plane(settings, reader, store, rejects, normaliser, stages, runner, finder, tally)
+    return Plane(settings, reader, store, rejects, normaliser, ahead, stages, runner, finder, tally)
 
 
 def raise_alerts(settings: Settings) -> Callable[[Sequence[Finding]], object]:
