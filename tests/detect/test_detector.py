@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - rows of tables
 """The detector: grouping, independence of batches and order, what it cannot judge."""
 
 from __future__ import annotations

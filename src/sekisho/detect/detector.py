@@ -41,7 +41,8 @@ _SHOWN = (
 _ACCOUNT_KEYS = """
 CREATE OR REPLACE TABLE account_keys AS
 SELECT CASE WHEN a.system = '*' THEN '*' ELSE coalesce(s.source, lower(trim(a.system))) END AS source,
-       lower(trim(a.account)) AS key, a.person_id, a.kind, a.privileged, a.mfa_required, a.valid_from, a.valid_to
+       lower(trim(a.account)) AS key, a.person_id, a.kind, a.privileged, a.mfa_required,
+       a.valid_from, a.valid_to
 FROM accounts a LEFT JOIN source_systems s ON lower(trim(s.system)) = lower(trim(a.system))
 """
 

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - tables
 """Where a Sigma rule's log source and fields are found among the columns of an event.
 
 Names on the left are Sigma's (those of the products' own logs); on the right is DuckDB SQL over the

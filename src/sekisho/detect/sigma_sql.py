@@ -135,7 +135,7 @@ class Compiler:
         if isinstance(value, SigmaCompareExpression):
             if not isinstance(value.number, SigmaNumber):
                 raise CannotSay(f"field {name}: only numbers can be compared by size", name)
-            return f"(TRY_CAST({self._alias(text)} AS DOUBLE) {value.op.value} {value.number.number})"
+            return f"(TRY_CAST({self._alias(text)} AS DOUBLE) {_SIZE[value.op.name]} {value.number.number})"
         if isinstance(value, SigmaFieldReference):
             return self._reference(name, text, value)
         raise CannotSay(f"field {name}: a value of kind {type(value).__name__} is not supported", name)
@@ -178,9 +178,11 @@ class Compiler:
 
 #: Fields that only some events of a log put into a column; in the others they stay in ``unmapped``.
 _SHIFTING = frozenset(
-    ["Status", "SubStatus", "ServiceName", "param1", "param2", "AccountName", "Path", "ProcessName", "Payload",
-     "MemberName", "TargetSid", "Application", "ImagePath", "CommandLine", "TaskName", "Image", "Description"]
+    ["Status", "SubStatus", "ServiceName", "param1", "param2", "AccountName", "Path", "ProcessName",
+     "Payload", "MemberName", "TargetSid", "Application", "ImagePath", "CommandLine", "TaskName", "Image",
+     "Description"]
 )  # fmt: skip
+_SIZE = {"LT": "<", "LTE": "<=", "GT": ">", "GTE": ">="}
 _WORDS = re.compile(r"[a-z_][a-z0-9_]*")
 _LITERALS = re.compile(r"'(?:[^']|'')*'")
 
