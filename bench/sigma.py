@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - tables and SQL
 """Sigma: our runner against Zircolite's published way, on the same events and the same rules.
 
 Zircolite flattens each event into a row of one SQLite table and runs each rule's SQL over it. The baseline
@@ -101,8 +102,10 @@ def baseline(table: pa.Table, chosen: list[SigmaRule], batch: int) -> tuple[floa
     queries = [
         (
             rule.id,
-            f"SELECT count(*) FROM (SELECT {', '.join(f'{sqlite_words(sql)} AS {alias}' for alias, sql in rule.fields)}"
-            f" FROM logs WHERE {sqlite_words(rule.scope)}) WHERE {sqlite_words(rule.condition)}",
+            (
+                f"SELECT count(*) FROM (SELECT {', '.join(f'{sqlite_words(sql)} AS {alias}' for alias, sql in rule.fields)}"
+                f" FROM logs WHERE {sqlite_words(rule.scope)}) WHERE {sqlite_words(rule.condition)}"
+            ),
         )
         for rule in chosen
     ]

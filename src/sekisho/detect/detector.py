@@ -9,13 +9,12 @@ from typing import Any, NamedTuple
 
 import duckdb
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from sekisho.contract import TABLES, Context, Rule, Told
 from sekisho.detect.facts import Facts
 from sekisho.detect.sigma import SigmaRule
 from sekisho.model import Evidence, Finding
-from sekisho.ocsf import BY_NAME, EVENT_SCHEMA
+from sekisho.ocsf import EVENT_SCHEMA
 
 #: Pieces of evidence that one finding of one batch carries; ``count`` says how many there were.
 EVIDENCE_KEPT = 1000
@@ -47,6 +46,15 @@ FROM accounts a LEFT JOIN source_systems s ON lower(trim(s.system)) = lower(trim
 """
 
 
+class _Asked(NamedTuple):
+    """The prepared statements for the Sigma rules of one log source."""
+
+    columns: tuple[str, ...]
+    fill: str
+    run: str
+    clear: str
+
+
 class _Hit(NamedTuple):
     event: Mapping[str, Any]
     told: Told
@@ -75,6 +83,7 @@ class Detector:
         for rule in rules:
             if isinstance(rule, SigmaRule):
                 self._scopes[rule.scope].append(rule)
+        self._asked: dict[tuple[str, str], _Asked] = {}
         self._facts: Facts | None = None
         self._db = duckdb.connect(
             ":memory:",
@@ -127,27 +136,41 @@ class Detector:
         self, scope: str, together: Sequence[SigmaRule], events: pa.Table
     ) -> Iterator[tuple[Rule, pa.Table]]:
         """All conditions of one log source in one query that yields only the rows that any matches."""
-        wanted = sorted({column for rule in together for column in rule.columns if column in BY_NAME})
-        slim = events.select(wanted).append_column("_row", pa.array(range(events.num_rows), pa.int64()))
+        asked = self._asked.get((scope, together[0].id)) or self._prepare(scope, together)
+        slim = events.select(asked.columns).append_column(
+            "_row", pa.array(range(events.num_rows), pa.int64())
+        )
         self._db.register("sigma_events", slim)
-        named = {alias: sql for rule in together for alias, sql in rule.fields}
-        fields = ", ".join(f"{sql} AS {alias}" for alias, sql in named.items()) or "1 AS one"
-        flags = ", ".join(f"coalesce({rule.condition}, false) AS m{n}" for n, rule in enumerate(together))
-        some = " OR ".join(f"m{n}" for n in range(len(together)))
         try:
-            found = self._db.sql(
-                f"SELECT * FROM (SELECT _row, {flags} FROM"  # noqa: S608 - compiled, values escaped
-                f" (SELECT _row, {fields} FROM sigma_events WHERE {scope})) WHERE {some}"
-            ).to_arrow_table()
+            self._db.execute(asked.clear)
+            self._db.execute(asked.fill)
         finally:
             self._db.unregister("sigma_events")
-        if not found.num_rows:
-            return
-        rows = found.column("_row")
-        for number, rule in enumerate(together):
-            mine = pc.filter(rows, found.column(f"m{number}"))
-            if len(mine):
-                yield rule, events.take(mine)
+        found = self._db.execute(asked.run).fetchall()
+        for number, rule in enumerate(together, start=1):
+            mine = sorted(row[0] for row in found if row[number])
+            if mine:
+                yield rule, events.take(pa.array(mine, pa.int64()))
+
+    def _prepare(self, scope: str, together: Sequence[SigmaRule]) -> _Asked:
+        """Planning some hundred conditions takes longer than a batch: it is done once."""
+        name = f"sigma_{len(self._asked)}"
+        named = {alias: sql for rule in together for alias, sql in rule.fields}
+        fields = "".join(f", {sql} AS {alias}" for alias, sql in named.items())
+        flags = ", ".join(f"coalesce({rule.condition}, false) AS m{n}" for n, rule in enumerate(together))
+        some = " OR ".join(f"m{n}" for n in range(len(together)))
+        columns = tuple(sorted({column for rule in together for column in rule.columns}))
+        select = f"SELECT _row{fields} FROM sigma_events WHERE {scope}"  # noqa: S608 - compiled, values escaped
+        empty = EVENT_SCHEMA.empty_table().select(columns).append_column("_row", pa.array([], pa.int64()))
+        self._db.register("sigma_events", empty)
+        self._db.execute(f"CREATE TABLE {name} AS {select}")
+        self._db.unregister("sigma_events")
+        self._db.execute(
+            f"PREPARE {name}_run AS SELECT * FROM (SELECT _row, {flags} FROM {name}) WHERE {some}"  # noqa: S608 - as above
+        )
+        asked = _Asked(columns, f"INSERT INTO {name} {select}", f"EXECUTE {name}_run", f"TRUNCATE {name}")
+        self._asked[scope, together[0].id] = asked
+        return asked
 
     def _query(self, rule: Rule, query: str) -> pa.Table:
         try:
