@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from pathlib import Path
 from typing import NamedTuple
 
 from sekisho.collect.tokens import Tokens
 from sekisho.model import Refused
-from sekisho.settings import FILE, TEMPLATE
+from sekisho.settings import FILE, TEMPLATE, secret
 
 _MARK = "sekisho-data"
 
@@ -36,7 +34,7 @@ def prepare(data: Path, now: float) -> Prepared:
     for folder in (data, data / "secrets", data / "run", data / "journal", data / "lake", data / "context"):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         folder.chmod(0o700)
-    key(data / "secrets" / "decoy.key")
+    secret(data / "secrets" / "decoy.key")
     if not (data / FILE).exists():
         (data / FILE).write_text(TEMPLATE, encoding="utf-8")
     token = None
@@ -46,24 +44,3 @@ def prepare(data: Path, now: float) -> Prepared:
     if first:
         marker.write_text("data folder of Sekisho, layout 1\n")
     return Prepared(first, token)
-
-
-def key(path: Path) -> bytes:
-    """The 256-bit key in this file (hex); made with mode 0600 if it is not there."""
-    try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except FileExistsError:
-        text = path.read_text().strip()
-        try:
-            found = bytes.fromhex(text)
-        except ValueError:
-            found = b""
-        if len(found) < 16:
-            raise Refused(f"{path}: not a key in hex", "restore the file from the backup") from None
-        return found
-    with os.fdopen(fd, "w") as file:
-        fresh = secrets.token_bytes(32)
-        file.write(fresh.hex() + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    return fresh

@@ -15,8 +15,8 @@ from sekisho.settings import secret
 SCRIPT = """
 import sys
 from pathlib import Path
-from sekisho import console
-console.start(Path(sys.argv[1])); console.migrate(); console.start(Path(sys.argv[1])); console.migrate()
+from sekisho.modules import database
+database.start(Path(sys.argv[1])); database.migrate(); database.start(Path(sys.argv[1])); database.migrate()
 from django.conf import settings
 from django.db import connection
 from sekisho.modules.alerts.models import Alert
@@ -70,7 +70,7 @@ def test_a_key_that_others_may_read_is_refused(tmp_path: Path) -> None:
 
 def test_the_models_and_the_migrations_agree(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from sekisho import console; console.start(Path(sys.argv[1]));"
+        "import sys; from pathlib import Path; from sekisho.modules import database; database.start(Path(sys.argv[1]));"
         "from django.core.management import call_command;"
         "call_command('makemigrations', check=True, dry_run=True); call_command('check')"
     )

@@ -11,11 +11,11 @@ import pytest
 
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from sekisho import console
+    from sekisho.modules import database
 
     folder = tmp_path_factory.mktemp("console")
-    console.start(folder)
-    console.migrate()
+    database.start(folder)
+    database.migrate()
     from django.db import connections
 
     connections.close_all()
@@ -27,10 +27,10 @@ def data(migrated: Path, tmp_path: Path) -> Iterator[Path]:
     """A started data folder with empty tables."""
     from django.db import connections
 
-    from sekisho import console
+    from sekisho.modules import database
 
     folder = tmp_path / "data"
     shutil.copytree(migrated, folder)
-    console.start(folder)
+    database.start(folder)
     yield folder
     connections.close_all()

@@ -17,10 +17,11 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from sekisho import console, detect, enrich, lake, normalise, settings
+from sekisho import detect, enrich, lake, normalise, settings
 from sekisho.contract import Context, Hints, Json, Match, Recognise, Rule, Source, Told
 from sekisho.journal import JournalReader, JournalWriter, Rejects
 from sekisho.model import Frame, Records, Severity, Text
+from sekisho.modules import database
 from sekisho.ocsf import Event
 from sekisho.pipeline import Stages, advance
 from sekisho.quarantine import Attempts, Runner
@@ -82,8 +83,8 @@ class World:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._open: list[Any] = []
-        console.start(folder)
-        console.migrate()
+        database.start(folder)
+        database.migrate()
 
     def fill(self, frames: int) -> None:
         writer = JournalWriter(self.folder / "journal")

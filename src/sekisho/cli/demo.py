@@ -20,6 +20,7 @@ from sekisho.cli.demo_judge import judge
 from sekisho.cli.demo_platform import Platform
 from sekisho.cli.demo_send import Address, send
 from sekisho.cli.demo_show import JST, Bars, Screen
+from sekisho.cli.main import Global
 from sekisho.model import Language, Refused
 from sekisho.range import DAYS, Range, period, simulate
 from sekisho.range.master import write
@@ -85,19 +86,21 @@ def queries(simulated: Range) -> list[str]:
     "--data",
     "folder",
     type=click.Path(path_type=Path, file_okay=False),
-    default=Path("sekisho-demo"),
-    show_default=True,
+    default=None,
+    show_default="./sekisho-demo, or what `sekisho --data` names",
     help="Data folder of the demo; an earlier demo in it is replaced.",
 )
 @click.option("--keep", is_flag=True, help="Keep the data folder at the end.")
+@click.pass_obj
 def command(
+    given: Global,
     leave: bool,
     people: int,
     seed: int,
     start: datetime | None,
     lang: Language | None,
     speed: float | None,
-    folder: Path,
+    folder: Path | None,
     keep: bool,
 ) -> None:
     """Show the platform at work: a fictional exchange of 40 people is attacked as the advisory tells.
@@ -110,7 +113,7 @@ def command(
     """
     # a child in a session of its own must not outlive a demo that is told to end
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    data = folder.absolute()
+    data = (folder or (given.data if given.named else Path("sekisho-demo"))).absolute()
     screen = Screen(lang or language_of(os.environ))
     screen.say("making", people=people)
     begin, end = span(start, wiring.now())

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from sekisho import __version__
 from sekisho.model import ContentError, Refused, Retry
@@ -43,6 +44,8 @@ class Global:
     """What every command gets as ``ctx.obj``."""
 
     data: Path
+    #: whether a person named the folder (option or environment)
+    named: bool = True
 
     @cached_property
     def settings(self) -> Settings:
@@ -84,7 +87,8 @@ def group(ctx: click.Context, data: Path) -> None:
       sekisho search 'user:emp0042'   look for anything
     """
     os.umask(0o077)  # logs, master data and exports are personal data: for their owner only
-    ctx.obj = Global(data.resolve())
+    named = "SEKISHO_DATA" in os.environ or ctx.get_parameter_source("data") is not ParameterSource.DEFAULT
+    ctx.obj = Global(data.resolve(), named)
 
 
 def main() -> None:

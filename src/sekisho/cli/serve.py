@@ -44,6 +44,15 @@ def notify(obj: Global) -> None:
 
 @command.command()
 @click.pass_obj
+def ready(obj: Global) -> None:
+    """What must be right before the processes start: content, database, published master data."""
+    wiring.content()
+    wiring.migrate(obj.settings)
+    wiring.publish(obj.settings)
+
+
+@command.command()
+@click.pass_obj
 def trial(obj: Global) -> None:
     """Try records through the pure stages (used by the quarantine)."""
     wiring.run_trial(obj.settings, sys.stdin.buffer.read())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 
-from sekisho import console, status, wiring
+from sekisho import status, wiring
 from sekisho.cli import process
 from sekisho.settings import Settings
 
@@ -20,7 +20,7 @@ def main(settings: Settings) -> None:
     stop = threading.Event()
     process.on_signal(stop.set)
     process.end_with_parent(stop.set)
-    console.start(settings.data)
+    wiring.migrate(settings)
     from sekisho.modules.alerts import notify  # Django must be configured before its models load
 
     started = wiring.now().timestamp()

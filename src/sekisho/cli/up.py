@@ -8,6 +8,7 @@ import fcntl
 import json
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -122,6 +123,17 @@ async def _until_ready(data: Path, ready: asyncio.Event) -> None:
         await asyncio.sleep(0.1)
 
 
+def _make_ready(data: Path) -> None:
+    """Check the content, bring the database up to date, publish the master data.
+
+    In a process of its own: the supervisor stays small.
+    """
+    command = [sys.executable, "-m", "sekisho.cli.main", "--data", str(data), "serve", "ready"]
+    done = subprocess.run(command, check=False)
+    if done.returncode:
+        raise SystemExit(done.returncode)
+
+
 def _hold(data: Path) -> int:
     """One supervisor per data folder."""
     fd = os.open(data / "run" / "up.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -151,10 +163,9 @@ def command(obj: Global, as_json: bool, quiet: bool) -> None:
       sekisho up --json                 for scripts: one line of JSON when ready
     """
     prepared = first_run.prepare(obj.data, wiring.now().timestamp())
-    settings = obj.settings
-    wiring.content()  # a broken content file is shown here, before anything runs
-    wiring.migrate(settings)
+    settings = obj.settings  # a broken settings file is shown before anything runs
     held = _hold(obj.data)
+    _make_ready(obj.data)
 
     async def run() -> None:
         ready = asyncio.Event()

@@ -1,12 +1,42 @@
-"""The one place that knows everybody: it opens things, hands them to each other and reads the clock."""
+"""The one place that knows everybody: it opens things, hands them to each other and reads the clock.
 
-from sekisho.wiring.ahead import serve_ahead
-from sekisho.wiring.clock import now, now_ns
-from sekisho.wiring.handing import appending, audit, drain, migrate, offline, publish
-from sekisho.wiring.parts import Master, content, detector, open_enricher, systems
-from sekisho.wiring.plane import Plane, open_plane, quiet_gc, raise_alerts, usual_gc
-from sekisho.wiring.receivers import Receivers, receivers
-from sekisho.wiring.trial import run_trial, trial
+Parts are imported when they are first asked for: the supervisor needs no DuckDB, the notifications no
+receivers.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sekisho.wiring.ahead import serve_ahead
+    from sekisho.wiring.clock import now, now_ns
+    from sekisho.wiring.found import content
+    from sekisho.wiring.handing import appending, audit, drain, migrate, offline, publish
+    from sekisho.wiring.parts import Master, detector, open_enricher, systems
+    from sekisho.wiring.plane import Plane, open_plane, quiet_gc, raise_alerts, usual_gc
+    from sekisho.wiring.receiving import Receivers, receivers
+    from sekisho.wiring.trying import run_trial, trial
+
+_PLACES = {
+    "ahead": ("serve_ahead",),
+    "clock": ("now", "now_ns"),
+    "handing": ("appending", "audit", "drain", "migrate", "offline", "publish"),
+    "found": ("content",),
+    "parts": ("Master", "detector", "open_enricher", "systems"),
+    "plane": ("Plane", "open_plane", "quiet_gc", "raise_alerts", "usual_gc"),
+    "receiving": ("Receivers", "receivers"),
+    "trying": ("run_trial", "trial"),
+}
+_OF = {name: place for place, names in _PLACES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_OF[name]}"), name)
+
 
 __all__ = [
     "Master",

@@ -24,7 +24,7 @@ from sekisho.model import Frame, Reject
 from sekisho.normalise import Normalised, Normaliser
 from sekisho.settings import Settings
 from sekisho.wiring.clock import now
-from sekisho.wiring.parts import content
+from sekisho.wiring.found import content
 
 QUIET_SECONDS = 60.0
 _LENGTH = 8

@@ -11,11 +11,12 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from sekisho import console, first_run
+from sekisho import first_run
 from sekisho.collect import local
 from sekisho.enrich import context_files
 from sekisho.journal import JournalWriter
 from sekisho.model import Records
+from sekisho.modules import database
 from sekisho.settings import Settings
 from sekisho.wiring.clock import now, now_ns
 from sekisho.wiring.plane import open_plane
@@ -23,7 +24,7 @@ from sekisho.wiring.plane import open_plane
 
 def publish(settings: Settings) -> str:
     """Publish the master data as a new version for the data plane; gives the version."""
-    console.start(settings.data)
+    database.start(settings.data)
     from sekisho.modules.decoys import emit as decoys
     from sekisho.modules.grants import emit as grants
     from sekisho.modules.people import emit as people
@@ -53,8 +54,8 @@ def _user() -> str:
 
 def migrate(settings: Settings) -> None:
     """Bring the control plane's database up to this version."""
-    console.start(settings.data)
-    console.migrate()
+    database.start(settings.data)
+    database.migrate()
 
 
 @contextmanager

@@ -1,19 +1,14 @@
-"""Content, master data, detector, enricher: opened the same way by every process."""
+"""Master data, detector, enricher: opened the same way by every process."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from sekisho import detect, enrich, first_run
+from sekisho import detect, enrich
 from sekisho.contract import Context
-from sekisho.contract.discovery import Content, discover
+from sekisho.contract.discovery import Content
 from sekisho.enrich import context_files
-from sekisho.settings import Settings
-
-
-def content() -> Content:
-    """All content of the platform; raises ``ContentError`` with every problem at once."""
-    return discover()
+from sekisho.settings import Settings, secret
 
 
 def detector(settings: Settings, found: Content) -> detect.Detector:
@@ -45,5 +40,5 @@ class Master:
 
 
 def open_enricher(settings: Settings, found: Content) -> enrich.Enricher:
-    decoy_key = first_run.key(settings.secrets_dir / "decoy.key")
+    decoy_key = secret(settings.secrets_dir / "decoy.key")
     return enrich.Enricher(settings.enrich, decoy_key, systems(found))

@@ -11,16 +11,18 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sekisho import console, detect, lake, normalise, pipeline
+from sekisho import detect, lake, normalise, pipeline
 from sekisho.journal import JournalReader, Rejects
 from sekisho.model import Finding, Frame, Offset, Reject
+from sekisho.modules import database
 from sekisho.pipeline import Counts, Stages, Step
 from sekisho.quarantine import Attempts, Runner
 from sekisho.settings import Settings
 from sekisho.wiring.ahead import Ahead
 from sekisho.wiring.clock import now
-from sekisho.wiring.parts import Master, content, detector, open_enricher
-from sekisho.wiring.trial import trial
+from sekisho.wiring.found import content
+from sekisho.wiring.parts import Master, detector, open_enricher
+from sekisho.wiring.trying import trial
 
 
 @dataclass
@@ -131,8 +133,8 @@ def open_plane(settings: Settings, *, alert: Callable[[Sequence[Finding]], objec
     enricher = open_enricher(settings, found)
     finder = detector(settings, found)
     if alert is None:
-        console.start(settings.data)
-        console.migrate()
+        database.start(settings.data)
+        database.migrate()
         alert = raise_alerts(settings)
 
     def reject(values: Sequence[Reject], received_at: dict[int, int]) -> None:

@@ -214,9 +214,9 @@ def test_a_crash_in_the_middle_leaves_nothing_and_repeating_completes(after: int
 
 
 def _raise_in_another_process(folder: str, numbers: list[int]) -> None:
-    from sekisho import console
+    from sekisho.modules import database
 
-    console.start(Path(folder))
+    database.start(Path(folder))
     from sekisho.modules.alerts.flows import raise_alerts
 
     for number in numbers:

@@ -10,7 +10,8 @@ import msgspec
 from sekisho import normalise
 from sekisho.model import Frame, Records
 from sekisho.settings import Settings
-from sekisho.wiring.parts import Master, content, detector, open_enricher
+from sekisho.wiring.found import content
+from sekisho.wiring.parts import Master, detector, open_enricher
 
 TRIAL_SECONDS = 120.0
 

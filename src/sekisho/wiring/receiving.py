@@ -15,7 +15,7 @@ from sekisho.contract.discovery import Content
 from sekisho.journal import GroupCommit, JournalWriter
 from sekisho.settings import Settings
 from sekisho.wiring.clock import now_ns
-from sekisho.wiring.parts import content
+from sekisho.wiring.found import content
 
 SOCKET = "collect.sock"
 
