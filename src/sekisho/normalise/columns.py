@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
+import numpy
 import pyarrow as pa
 
-from sekisho.ocsf import MAPPED, NORMALISED_SCHEMA, Event
+from sekisho.ocsf import MAPPED, NORMALISED_SCHEMA, TIME, Event
 
 _TYPES: dict[str, pa.DataType] = {column.name: column.type for column in MAPPED}
 _TIMES = tuple(
@@ -15,6 +17,11 @@ _TIMES = tuple(
 )
 #: What Arrow raises when a value does not fit its column.
 _MISFITS = (pa.ArrowException, TypeError, ValueError, OverflowError)
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+#: Kinds of rows that have fewer rows in a slice than this share one group.
+_FEW = 40
 
 
 class Misfit(Exception):  # noqa: N818 - a verdict on rows
@@ -33,7 +40,7 @@ def texts(bodies: Sequence[bytes]) -> pa.Array:
         return pa.array([body.decode("utf-8", "backslashreplace") for body in bodies], pa.string())
 
 
-def _offenders(name: str, values: list[Any], kind: pa.DataType) -> dict[int, str]:
+def _offenders(name: str, values: Sequence[Any], kind: pa.DataType) -> dict[int, str]:
     found: dict[int, str] = {}
     for index, value in enumerate(values):
         try:
@@ -45,7 +52,7 @@ def _offenders(name: str, values: list[Any], kind: pa.DataType) -> dict[int, str
     return found
 
 
-def _unzoned(name: str, values: list[Any]) -> dict[int, str]:
+def _unzoned(name: str, values: Sequence[Any]) -> dict[int, str]:
     return {
         index: f"column {name}: the time has no offset from UTC: {value}"
         for index, value in enumerate(values)
@@ -53,29 +60,103 @@ def _unzoned(name: str, values: list[Any]) -> dict[int, str]:
     }
 
 
-def mapped(rows: Sequence[Event]) -> dict[str, pa.Array]:
-    """Columns that the rows fill. Raises ``Misfit`` with every row that does not fit."""
-    used = set().union(*rows)
-    misfits: dict[int, str] = {}
-    columns: dict[str, pa.Array] = {}
-    for name in used - _TYPES.keys():
-        misfits.update(
-            {
-                i: f"column {name}: there is no such column in ocsf/event.py"
-                for i, row in enumerate(rows)
-                if name in row
-            }
-        )
-    for name in used & _TYPES.keys():
-        values = [row.get(name) for row in rows]
+def _instants(values: Sequence[Any]) -> pa.Array:
+    """Times with an offset; five times as fast as ``pa.array``, which asks every value for its zone."""
+    since = [None if value is None else value - _EPOCH for value in values]
+    return pa.array(since, pa.duration("us")).view(TIME)
+
+
+def _array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    """The column; one text (or nothing) for all rows is converted but once."""
+    first = values[0]
+    if (first is None or type(first) is str) and first == values[-1] and values.count(first) == len(values):
+        return pa.nulls(len(values), kind) if first is None else pa.repeat(pa.scalar(first, kind), len(values))
+    if kind == TIME:
         try:
-            columns[name] = pa.array(values, _TYPES[name])
+            return _instants(values)
+        except TypeError:  # not a time, or one without offset: named below
+            pass
+    return pa.array(values, kind)
+
+
+def _filled(names: Iterable[str], columns: Iterable[Sequence[Any]]) -> dict[str, pa.Array]:
+    """Arrays of parallel columns. Raises ``Misfit``."""
+    misfits: dict[int, str] = {}
+    arrays: dict[str, pa.Array] = {}
+    for name, values in zip(names, columns, strict=True):
+        kind = _TYPES[name]
+        try:
+            arrays[name] = _array(values, kind)
         except _MISFITS:
-            misfits.update(_offenders(name, values, _TYPES[name]))
+            misfits.update(_offenders(name, values, kind))
         if name in _TIMES:
             misfits.update(_unzoned(name, values))
     if misfits:
         raise Misfit(misfits)
+    return arrays
+
+
+def _group(names: Sequence[str], rows: Sequence[Event], mixed: bool) -> dict[str, pa.Array]:
+    """Columns of rows that have the same keys in the same order (or not, if ``mixed``). Raises ``Misfit``."""
+    if unknown := [name for name in names if name not in _TYPES]:
+        raise Misfit(
+            {
+                index: f"column {name}: there is no such column in ocsf/event.py"
+                for name in unknown
+                for index, row in enumerate(rows)
+                if name in row
+            }
+        )
+    if mixed:
+        return _filled(names, ([row.get(name) for row in rows] for name in names))
+    return _filled(names, zip(*map(dict.values, rows), strict=True))
+
+
+def _groups(rows: Sequence[Event]) -> list[tuple[Sequence[str], list[int], bool]]:
+    """(keys, places of the rows, mixed): rows by their keys; what is rare goes into one group."""
+    shapes: dict[tuple[str, ...], list[int]] = {}
+    for index, row in enumerate(rows):
+        try:
+            shapes[tuple(row)].append(index)
+        except KeyError:
+            shapes[tuple(row)] = [index]
+    few = [shape for shape, places in shapes.items() if len(places) < _FEW]
+    if len(few) < 2:
+        return [(shape, places, False) for shape, places in shapes.items()]
+    rare = sorted(place for shape in few for place in shapes.pop(shape))
+    names = tuple(dict.fromkeys(name for shape in few for name in shape))
+    return [*((shape, places, False) for shape, places in shapes.items()), (names, rare, True)]
+
+
+def mapped(rows: Sequence[Event]) -> dict[str, pa.Array]:
+    """Columns that the rows fill. Raises ``Misfit`` with every row that does not fit."""
+    groups = _groups(rows)
+    if len(groups) == 1:
+        names, _, mixed = groups[0]
+        return _group(names, rows, mixed)
+    parts: list[dict[str, pa.Array]] = []
+    misfits: dict[int, str] = {}
+    for names, places, mixed in groups:
+        try:
+            parts.append(_group(names, [rows[place] for place in places], mixed))
+        except Misfit as misfit:
+            misfits.update({places[index]: why for index, why in misfit.rows.items()})
+    if misfits:
+        raise Misfit(misfits)
+    return _merged(parts, [places for _, places, _ in groups])
+
+
+def _merged(parts: list[dict[str, pa.Array]], places: list[list[int]]) -> dict[str, pa.Array]:
+    """The groups one after the other, put back into the order of the rows."""
+    came = numpy.concatenate([numpy.array(group, numpy.int64) for group in places] or [[]])
+    order = pa.array(numpy.argsort(came))
+    columns: dict[str, pa.Array] = {}
+    for name in dict.fromkeys(name for part in parts for name in part):
+        pieces = [
+            part[name] if name in part else pa.nulls(len(group), _TYPES[name])
+            for part, group in zip(parts, places, strict=True)
+        ]
+        columns[name] = pa.concat_arrays(pieces).take(order)
     return columns
 
 
