@@ -60,9 +60,9 @@ async def test_elasticsearch_reports_item_errors(tmp_path: Path) -> None:
         done, errors = await asyncio.to_thread(send, server)
         assert done == 2
         found = {kind: item["status"] for error in errors for kind, item in dict(error).items()}  # type: ignore[call-overload]
-        assert found == {"delete": 400, "index": 413}
+        assert found == {"delete": 400, "index": 400}  # any other status Logstash repeats for ever
         assert server.bodies == [b'{"n":1}', b'{"n":4}']
-        assert server.counters.refused["bulk", "item"] == 2
+        assert server.counters.refused == {("bulk", "item"): 1, ("bulk", "record-too-large"): 1}
 
 
 async def test_opentelemetry_sdk(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from rich.table import Table
 from sekisho import wiring
 from sekisho.cli.main import Global
 from sekisho.collect import local
+from sekisho.collect.evtx_worker import Worker
 from sekisho.collect.intake import Append, Intake, Order, Outcome, walk
 from sekisho.collect.ledger import Ledger
 from sekisho.collect.unpack import Limits
@@ -143,17 +144,19 @@ def _read(
 ) -> None:
     found = list(walk([path for path in paths if str(path) != "-"]))
     total = sum(item.stat().st_size for item in found if isinstance(item, Path))
-    with _progress(err, total) as bar:
+    with _progress(err, total) as bar, Worker() as parser:
         for item in found:
             if isinstance(item, tuple):
                 outcomes.append(Outcome(str(item[0]), troubles=[item[1]]))
                 continue
             tell = bar.file(item)
-            intake = Intake(ledger, append, now=wiring.now_ns, wait=time.sleep, order=order, tell=tell)
+            intake = Intake(
+                ledger, append, now=wiring.now_ns, wait=time.sleep, order=order, tell=tell, parser=parser
+            )
             outcomes.append(intake.path(item))
             bar.done(item)
         if any(str(path) == "-" for path in paths):
-            intake = Intake(ledger, append, now=wiring.now_ns, wait=time.sleep, order=order)
+            intake = Intake(ledger, append, now=wiring.now_ns, wait=time.sleep, order=order, parser=parser)
             outcomes.append(intake.stream(sys.stdin.buffer))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 
 import zstandard
@@ -17,6 +17,8 @@ from sekisho.collect.refusal import Refusal
 ENCODINGS = ("identity", "gzip", "deflate", "zstd")
 #: Bodies in memory at one time, as a multiple of ``max_body``; above it the answer is 503.
 IN_FLIGHT = 4
+#: Bytes of memory that a record costs beside its own until it is stored.
+RECORD = 320
 #: Above this many bytes a body is unpacked in another thread, so that other senders need not wait.
 LARGE = 1 << 20
 #: A window larger than this is refused (RFC 8878 recommends 8 MB as what every decoder should have).
@@ -24,6 +26,18 @@ _ZSTD_WINDOW = 8 << 20
 #: zstd makes at most 128 KiB out of 4 bytes; in steps of 1 KiB it can overshoot the limit by 32 MiB only.
 _ZSTD_STEP = 1 << 10
 _STEP = 1 << 18
+
+
+class Taken:
+    """One body and what it holds of the memory that all requests share."""
+
+    def __init__(self, data: bytes, hold: Callable[[int], None]) -> None:
+        self.data = data
+        self._hold = hold
+
+    def split(self, records: int) -> None:
+        """It was split into so many records. Raises ``Refusal`` 503 where that is too much for now."""
+        self._hold(records * RECORD)
 
 
 class Bodies:
@@ -50,7 +64,7 @@ class Bodies:
             raise too_large(self._limit)
 
     @asynccontextmanager
-    async def read(self, request: web.Request) -> AsyncIterator[bytes]:
+    async def read(self, request: web.Request) -> AsyncIterator[Taken]:
         """The decompressed body; it counts as in memory until the context ends.
 
         Raises ``Refusal``: 413 above ``max_body`` bytes (before or after decompression), 408 when it did
@@ -65,7 +79,12 @@ class Bodies:
             if body is not raw:
                 self._hold(held, len(body) - len(raw))
             del raw
-            yield body
+
+            def hold(size: int) -> None:
+                self._hold(held, size)
+                self._check_memory()
+
+            yield Taken(body, hold)
         finally:
             self._in_flight -= held[0]
 

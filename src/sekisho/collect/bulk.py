@@ -51,11 +51,14 @@ def parse(body: bytes, index: str) -> list[Item]:
 
     Each action gives exactly one item, so that a client which counts finds its own documents again.
     After a malformed action line the next line is taken for its document, unless it is an action.
+    Raises ``objects.TooMany``.
     """
-    lines = list(objects.lines(body))
+    lines = list(objects.lines(body, 2 * objects.RECORDS))
     items: list[Item] = []
     place = 0
     while place < len(lines):
+        if len(items) >= objects.RECORDS:
+            raise objects.TooMany
         line = lines[place]
         place += 1
         action = _read(line)

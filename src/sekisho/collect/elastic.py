@@ -3,6 +3,10 @@
 Filebeat, Winlogbeat, elasticsearch-py, Logstash and rsyslog's omelasticsearch want to know the version,
 the licence and the health, and set up templates, policies and data streams. Sekisho has its own columns
 and its own retention, so it says that all of these are there already and takes what is put, to no effect.
+
+An item that is not taken (malformed, or above ``max_record``) has status 400 of its own; the others are
+stored. Always 400: shippers drop such an item or put it aside, while to any other status (413 too) Logstash
+repeats it for ever.
 """
 
 from __future__ import annotations
@@ -74,13 +78,10 @@ class Elastic:
         began = self._reception.now()
         async with self._reception.body(request) as body:
             index = request.match_info.get("index", "")
-            items = await self._reception.parsed(lambda text: parse(text, index), body)
+            items = await self._reception.parsed(lambda text: parse(text, index), body, len)
             if not items:
                 raise Refusal(400, "no-data", "the request has no action")
-            answers = await self._store(items, caller)
-        wrong = sum(1 for answer in answers if next(iter(answer.values()))["status"] >= 300)
-        if wrong:
-            self._reception.count_refused(RECEIVER, "item", wrong)
+            answers, wrong = await self._store(items, caller)
         took = (self._reception.now() - began) // 1_000_000
         return _said({"took": max(0, took), "errors": wrong > 0, "items": answers})
 
@@ -88,7 +89,9 @@ class Elastic:
         async with self._reception.body(request):
             return _said({"acknowledged": True, "shards_acknowledged": True})
 
-    async def _store(self, items: list[Item], caller: Caller) -> list[dict[str, dict[str, Any]]]:
+    async def _store(self, items: list[Item], caller: Caller) -> tuple[list[msgspec.Raw], int]:
+        """An answer for each item, encoded (as objects they would be several times the request), and the
+        number of those that were not taken."""
         batches: dict[str, Batch] = {}
         labels: dict[str, str] = {}
         places: list[tuple[str, int] | None] = []
@@ -106,10 +109,16 @@ class Elastic:
             batch.bodies.extend(item.bodies)
         frames = await self._reception.store(RECEIVER, caller, batches.values())
         stored = dict(zip(batches, frames, strict=True))
-        return [
-            {item.operation: self._answer(number, item, place, stored)}
-            for number, (item, place) in enumerate(zip(items, places, strict=True))
-        ]
+        answers: list[msgspec.Raw] = []
+        wrong = 0
+        for number, (item, place) in enumerate(zip(items, places, strict=True)):
+            answer = self._answer(number, item, place, stored)
+            if answer["status"] >= 300:
+                wrong += 1
+                reason = "item" if item.why else "record-too-large"
+                self._reception.count_refused(RECEIVER, reason)
+            answers.append(msgspec.Raw(msgspec.json.encode({item.operation: answer})))
+        return answers, wrong
 
     def _answer(
         self, number: int, item: Item, place: tuple[str, int] | None, stored: dict[str, list[int]]
@@ -123,7 +132,8 @@ class Elastic:
             return {**said, "status": 400, "error": {"type": kind, "reason": item.why}}
         if place is None:
             refusal = self._reception.oversized(number, max(map(len, item.bodies)))
-            return {**said, "status": 413, "error": {"type": _TYPES[413], "reason": refusal.text}}
+            error = {"type": "document_parsing_exception", "reason": refusal.text}
+            return {**said, "status": 400, "error": error}
         return {
             **said,
             "_version": 1,

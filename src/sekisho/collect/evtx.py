@@ -20,30 +20,58 @@ MAGIC = b"ElfFile\x00"
 _CHUNK_MAGIC = b"ElfChnk\x00"
 _HEADER = 4096
 _CHUNK = 65_536
+#: chunks of one file on which the parser may hang before the rest is given up
+HUNG = 3
 
 
 class _Stream(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
-def records(stream: _Stream, report: Callable[[Trouble], None]) -> Iterator[bytes]:
-    """Each record as ``<Event ...>...</Event>`` in UTF-8, in file order.
+class Reader:
+    """Reads the EVTX members of one file of the user.
 
-    Characters that XML cannot hold become U+FFFD. Damage is reported with the chunk's number (from 0).
+    A chunk on which the parser hangs costs seconds, so after ``HUNG`` of them nothing more is read of the
+    file; ``gave_up`` says so.
     """
-    header = _exactly(stream, _HEADER)
-    if len(header) < _HEADER:
-        report(
-            _trouble(
-                "evtx-header", "", "ファイルの見出し部が途中で切れています", "the file header is cut off"
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._hung = 0
+
+    @property
+    def gave_up(self) -> bool:
+        return self._hung >= HUNG
+
+    def records(self, stream: _Stream, report: Callable[[Trouble], None]) -> Iterator[bytes]:
+        """Each record as ``<Event ...>...</Event>`` in UTF-8, in file order.
+
+        Characters that XML cannot hold become U+FFFD. Damage is reported with the chunk's number (from 0).
+        """
+        if len(_exactly(stream, _HEADER)) < _HEADER:
+            report(
+                _trouble(
+                    "evtx-header", "", "ファイルの見出し部が途中で切れています", "the file header is cut off"
+                )
             )
-        )
-        return
-    number = 0
-    with Worker() as worker:
+            return
+        number = 0
         while chunk := _exactly(stream, _CHUNK):
-            yield from _chunk(worker, chunk, number, report)
+            if self.gave_up:
+                report(_given_up(number))
+                return
+            if _sound(chunk, f"chunk {number}", report):
+                yield from self._parse(chunk.ljust(_CHUNK, b"\x00"), f"chunk {number}", report)
             number += 1
+
+    def _parse(self, chunk: bytes, place: str, report: Callable[[Trouble], None]) -> Iterator[bytes]:
+        parsed = self._worker.parse(chunk)
+        self._hung += parsed.hung
+        for why in parsed.failures:
+            report(_unreadable(place, why))
+        if parsed.hung:
+            report(_stuck(place, len(parsed.records)))
+        yield from parsed.records
 
 
 def _exactly(stream: _Stream, size: int) -> bytes:
@@ -54,10 +82,10 @@ def _exactly(stream: _Stream, size: int) -> bytes:
     return b"".join(parts)
 
 
-def _chunk(worker: Worker, chunk: bytes, number: int, report: Callable[[Trouble], None]) -> Iterator[bytes]:
+def _sound(chunk: bytes, place: str, report: Callable[[Trouble], None]) -> bool:
+    """Whether to parse it; what is wrong with it is reported."""
     if not chunk.strip(b"\x00"):
-        return  # preallocated and never used
-    place = f"chunk {number}"
+        return False  # preallocated and never used
     if not chunk.startswith(_CHUNK_MAGIC):
         report(
             _trouble(
@@ -67,10 +95,9 @@ def _chunk(worker: Worker, chunk: bytes, number: int, report: Callable[[Trouble]
                 "the chunk is damaged (no signature) and cannot be read",
             )
         )
-        return
+        return False
     if len(chunk) < _CHUNK:
         report(_trouble("evtx-cut-off", place, "途中で切れています", "the chunk is cut off"))
-        chunk = chunk.ljust(_CHUNK, b"\x00")
     elif not _intact(chunk):
         report(
             _trouble(
@@ -80,7 +107,7 @@ def _chunk(worker: Worker, chunk: bytes, number: int, report: Callable[[Trouble]
                 "checksum differs (damaged, or copied while open); the records that can be read were kept",
             )
         )
-    yield from _parse(worker, chunk, place, report)
+    return True
 
 
 def _intact(chunk: bytes) -> bool:
@@ -94,16 +121,30 @@ def _intact(chunk: bytes) -> bool:
     )
 
 
-def _parse(worker: Worker, chunk: bytes, place: str, report: Callable[[Trouble], None]) -> Iterator[bytes]:
-    parsed = worker.parse(chunk)
-    for why in parsed.failures:
-        report(_unreadable(place, why))
-    yield from parsed.records
-
-
 def _unreadable(place: str, why: str) -> Trouble:
     return _trouble(
         "evtx-record", place, f"読めない記録があります（{why}）", f"a record cannot be read ({why})"
+    )
+
+
+def _stuck(place: str, kept: int) -> Trouble:
+    return _trouble(
+        "evtx-stuck",
+        place,
+        f"壊れた記録のため解析が終わりません。その前の {kept} 件を保存し、このチャンクの残りは読んでいません",
+        f"a malformed record keeps the parser from ending; the {kept} records before it were kept, the"
+        " rest of the chunk was not read",
+    )
+
+
+def _given_up(number: int) -> Trouble:
+    return _trouble(
+        "evtx-given-up",
+        f"from chunk {number}",
+        f"解析が終わらないチャンクが {HUNG} 個あったため、このファイルの残りは読んでいません。"
+        "元の機器からもう一度書き出し、もう一度取り込んでください（保存済みの分は重複しません）",
+        f"not read, after {HUNG} chunks on which the parser hung; export the log anew from its machine and"
+        " ingest it again (what is stored already is not doubled)",
     )
 
 

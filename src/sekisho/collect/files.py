@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sekisho.collect import evtx, splitting
+from sekisho.collect.evtx_worker import Worker
 from sekisho.collect.inflate import Readable
 from sekisho.collect.recognise import HEAD, Format, Recognised, recognise
 from sekisho.collect.splitting import Piece
@@ -34,6 +35,7 @@ class Chunk:
     ``first``     index of the first body within the member
     ``read``      bytes of the member that were read so far, unpacked
     ``sha256``    of the member's content; known only in the last chunk
+    ``whole``     False in the last chunk of a member whose rest was given up
     """
 
     member: str
@@ -47,6 +49,7 @@ class Chunk:
     troubles: tuple[Trouble, ...] = ()
     last: bool = False
     sha256: str = ""
+    whole: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,22 +98,29 @@ def read(
     name: str = "",
     packed: int | None = None,
     skip: Callable[[int], int | None] = lambda number: 0,
+    parser: Worker | None = None,
 ) -> Iterator[Chunk]:
     """Records of one file in chunks of at most ``limits.chunk_bodies`` and about ``limits.chunk_bytes``.
 
     ``name`` helps to recognise, ``packed`` is the size of the file in bytes if known (for the ratio).
     ``skip(number)`` says how many bodies of a member are already stored, None if it is not wanted at all.
     A limit that is reached ends the reading and is the last chunk's trouble. A file-like object should give
-    as many bytes as it is asked for. Nothing is raised for bad content.
+    as many bytes as it is asked for. Nothing is raised for bad content. ``parser`` parses EVTX; whoever reads
+    many files hands in one for all of them.
     """
+    if parser is None:
+        with Worker() as own:
+            yield from read(file, limits, name=name, packed=packed, skip=skip, parser=own)
+        return
     unpacker = Unpacker(limits, packed)
+    reader = evtx.Reader(parser)
     number = -1
     try:
         for number, member in enumerate(unpacker.walk(file)):
             wanted = skip(number)
             if wanted is None:
                 continue
-            yield from _member(member, number, limits, name, wanted)
+            yield from _member(member, number, limits, name, wanted, reader)
     except Stopped as stopped:
         unpacker.troubles.append(stopped.trouble)
     if unpacker.troubles:
@@ -120,19 +130,25 @@ def read(
         yield Chunk("", number + 1, "empty", "none", (), {}, 0, 0, report.result(), last=True)
 
 
-def read_path(path: Path, limits: Limits = Limits()) -> Iterator[Chunk]:  # noqa: B008 - frozen
+def read_path(
+    path: Path,
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+    parser: Worker | None = None,
+) -> Iterator[Chunk]:
     """``read`` of a file on disk. Raises ``OSError`` if it cannot be opened."""
     with path.open("rb") as file:
-        yield from read(file, limits, name=path.name, packed=path.stat().st_size)
+        yield from read(file, limits, name=path.name, packed=path.stat().st_size, parser=parser)
 
 
-def _member(member: Member, number: int, limits: Limits, name: str, skip: int) -> Iterator[Chunk]:
+def _member(
+    member: Member, number: int, limits: Limits, name: str, skip: int, reader: evtx.Reader
+) -> Iterator[Chunk]:
     """Chunks of one member; the last has its digest and troubles."""
     report = Report()
     head = _head(member.stream)
     kind = recognise(head, (member.label or name).lower().removesuffix(".gz").removesuffix(".zst"))
     stream = _utf8(_Joined(head[kind.bom :], member.stream), kind.encoding)
-    attributes, pieces = _pieces(stream, kind, limits, report)
+    attributes, pieces = _pieces(stream, kind, limits, report, reader)
     wrapping = _WRAPPING.get(kind.format, "none")
 
     def chunk(batch: _Batch) -> Chunk:
@@ -151,7 +167,10 @@ def _member(member: Member, number: int, limits: Limits, name: str, skip: int) -
         batch.bodies.append(body)
         batch.size += len(body)
     _drain(member)
-    yield replace(chunk(batch), last=True, troubles=report.result(), sha256=member.guarded.sha256)
+    whole = not report.counts["evtx-given-up"]
+    yield replace(
+        chunk(batch), last=True, troubles=report.result(), sha256=member.guarded.sha256, whole=whole
+    )
 
 
 @dataclass
@@ -165,7 +184,7 @@ class _Batch:
 
 
 def _pieces(
-    stream: Readable, kind: Recognised, limits: Limits, report: Report
+    stream: Readable, kind: Recognised, limits: Limits, report: Report, reader: evtx.Reader
 ) -> tuple[dict[str, str], Iterator[Piece]]:
     """Attributes of the member and its records."""
     attributes: dict[str, str] = {"format": kind.format}
@@ -174,7 +193,7 @@ def _pieces(
     pieces: Iterator[Piece] = iter(())
     match kind.format:
         case "evtx":
-            pieces = _numbered(evtx.records(stream, report), limits.record, report)
+            pieces = _numbered(reader.records(stream, report), limits.record, report)
         case "event-xml":
             pieces = splitting.event_xml(stream, limits.record, report)
         case "json":

@@ -9,7 +9,9 @@ After Splunk's public documentation of HEC's endpoints and codes. What a sender 
   others send it again for ever. Both would be wrong, since nothing is lost: clients go by the status.
 * Nothing in it is an event: 400 with the code. It is journaled all the same (a reject, no event), so a
   client that drops it has lost nothing, and one that repeats it doubles no event.
-* A record above ``max_record``: 413 that names it; the others are stored. It is not.
+* A record above ``max_record``: 400, code 6, ``invalid-event-number`` and words that name it; the others
+  are stored, it is not. Not 413: to that the OpenTelemetry exporter repeats the whole batch for minutes;
+  400 is final for every client and shows in its log.
 
 Indexer acknowledgement: every answer comes after the journal has made the records durable, so an id
 in ``ackId`` is true from its birth, and ``ack`` is true for every id given out since the start.
@@ -65,6 +67,10 @@ def _split(body: bytes) -> list[objects.Piece[_Event]]:
     return objects.split(body, _decoder)
 
 
+def _lines(body: bytes) -> list[bytes]:
+    return list(objects.lines(body))
+
+
 class Sorted:
     """Records of one request by label, in order of arrival, and the first thing that was wrong."""
 
@@ -74,10 +80,15 @@ class Sorted:
         self.taken = 0
         self.bad: tuple[int, int, str] | None = None
         self.too_large: tuple[int, int] | None = None
+        self.turned_down = 0
 
     def add(self, label: str, body: bytes) -> None:
         self.by_label.setdefault(label, []).append(body)
         self.taken += 1
+
+    def turn_down(self, number: int, size: int) -> None:
+        self.too_large = self.too_large or (number, size)
+        self.turned_down += 1
 
 
 def fault(piece: objects.Piece[_Event]) -> tuple[int, str] | None:
@@ -111,7 +122,7 @@ class Hec:
 
     async def event(self, request: web.Request, caller: Caller) -> web.Response:
         async with self._reception.body(request) as body:
-            pieces = await self._reception.parsed(_split, body)
+            pieces = await self._reception.parsed(_split, body, len)
             if not pieces:
                 raise Refusal(400, "no-data", "the request has no event")
             found = self._sort(pieces, caller)
@@ -123,7 +134,7 @@ class Hec:
         labels: dict[tuple[str | None, str | None], str] = {}
         for number, piece in enumerate(pieces):
             if len(piece.body) > limit:
-                found.too_large = found.too_large or (number, len(piece.body))
+                found.turn_down(number, len(piece.body))
                 continue
             wrong = fault(piece)
             if wrong is None:
@@ -151,9 +162,10 @@ class Hec:
         )
         async with self._reception.body(request) as body:
             found = Sorted()
-            for number, line in enumerate(objects.lines(body)):
+            lines = await self._reception.parsed(_lines, body, len)
+            for number, line in enumerate(lines):
                 if len(line) > self._reception.collect.max_record:
-                    found.too_large = found.too_large or (number, len(line))
+                    found.turn_down(number, len(line))
                     continue
                 found.good += 1
                 found.add(label, line)
@@ -179,7 +191,7 @@ class Hec:
             [Batch(label, wrapping, bodies, attributes) for label, bodies in found.by_label.items()],
         )
         if found.too_large is not None:
-            raise self._reception.oversized(*found.too_large, stored=found.taken)
+            return self._too_large(*found.too_large, found)
         answer: dict[str, object] = {"text": "Success", "code": 0}
         if found.bad is not None:
             number, code, text = found.bad
@@ -190,9 +202,14 @@ class Hec:
             self._next_ack += 1
         return web.json_response(answer, status=200 if found.good else 400)
 
+    def _too_large(self, number: int, size: int, found: Sorted) -> web.Response:
+        self._reception.count_refused(RECEIVER, "record-too-large", found.turned_down)
+        why = self._reception.oversized(number, size, stored=found.taken).text
+        return web.json_response({"text": why, "code": 6, "invalid-event-number": number}, status=400)
+
     async def ack(self, request: web.Request, caller: Caller) -> web.Response:
         async with self._reception.body(request) as body:
-            asked = objects.decoded(body, _asked).value
+            asked = objects.decoded(body.data, _asked).value
         if asked is None:
             raise Refusal(400, "not-json", 'expected {"acks": [0, 1]}')
         known = range(self._first_ack, self._next_ack)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import socket
 import ssl
 import stat
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -26,6 +27,7 @@ from sekisho.collect.hec import Hec
 from sekisho.collect.ndjson import Ndjson
 from sekisho.collect.otlp import Otlp
 from sekisho.collect.reception import Append, Reception, plain_wording
+from sekisho.collect.socket_path import short
 from sekisho.collect.tokens import Tokens
 from sekisho.model import Refused
 
@@ -36,8 +38,6 @@ RECEIVER = "http"
 _HANDSHAKE = 10.0
 #: seconds that a stop waits for requests which are being answered
 _STOP = 10.0
-#: Longest path of a Unix socket (``sun_path`` of Linux, with its end mark).
-_SOCKET_PATH = 107
 _COUNTERS = web.AppKey("counters", Counters)
 _FULL = (
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\n"
@@ -224,14 +224,16 @@ class Server:
             self._listening.append(await self._listen_unix(self._unix))
 
     async def _listen_unix(self, path: Path) -> asyncio.Server:
-        if len(os.fsencode(path)) > _SOCKET_PATH:
-            raise Refused(
-                f"{path} is too long for a Unix socket ({_SOCKET_PATH} bytes)", "use a shorter data folder"
-            )
         _remove_socket(path)
+        sock = socket.socket(socket.AF_UNIX)
         before = os.umask(0o177)  # from its first moment nobody else can open it
         try:
-            return await asyncio.get_running_loop().create_unix_server(self._protocol, path, backlog=128)
+            with short(path) as address:
+                sock.bind(address)
+            return await asyncio.get_running_loop().create_unix_server(self._protocol, sock=sock, backlog=128)
+        except BaseException:
+            sock.close()
+            raise
         finally:
             os.umask(before)
 

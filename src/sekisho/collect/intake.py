@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from sekisho.collect import files
+from sekisho.collect.evtx_worker import Worker
 from sekisho.collect.inflate import Readable
 from sekisho.collect.ledger import Entry, Ledger
 from sekisho.collect.unpack import BLOCK, Limits, Stopped, Trouble
@@ -62,7 +63,8 @@ class _Plan:
 
 
 class Intake:
-    """Reads files one after another. ``now``: ns since 1970 UTC; ``wait`` sleeps so many seconds."""
+    """Reads files one after another. ``now``: ns since 1970 UTC; ``wait`` sleeps so many seconds; ``parser``
+    parses EVTX for all of them (without it each file starts one)."""
 
     def __init__(
         self,
@@ -73,6 +75,7 @@ class Intake:
         wait: Callable[[float], None],
         order: Order,
         tell: Tell = lambda read, records: None,
+        parser: Worker | None = None,
     ) -> None:
         self._ledger = ledger
         self._append = append
@@ -80,6 +83,7 @@ class Intake:
         self._wait = wait
         self._order = order
         self._tell = tell
+        self._parser = parser
 
     def path(self, path: Path) -> Outcome:
         """One file on disk. Nothing is raised for what is in it or that it cannot be opened."""
@@ -189,7 +193,8 @@ class Intake:
 
     def _run(self, file: Readable, name: str, size: int | None, plan: _Plan, outcome: Outcome) -> None:
         read_before, member = 0, -1
-        for chunk in files.read(file, self._order.limits, name=name, packed=size, skip=plan.skip):
+        limits = self._order.limits
+        for chunk in files.read(file, limits, name=name, packed=size, skip=plan.skip, parser=self._parser):
             if chunk.number != member and chunk.format != "empty":
                 outcome.members += 1
             member = chunk.number
@@ -220,7 +225,7 @@ class Intake:
             content.member,
             self._order.source,
             chunk.first + len(chunk.bodies),
-            chunk.last,
+            chunk.last and chunk.whole,
             frame,
         )
         self._ledger.note(entry, self._now())

@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 from aiohttp import web
 
+from sekisho.collect.socket_path import short
 from sekisho.model import Records, Refused, Retry
 
 PATH = "/local/records"
@@ -80,15 +81,16 @@ class _Connection(http.client.HTTPConnection):
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.settimeout(_TIMEOUT)
-        self.sock.connect(str(self._path))
+        with short(self._path) as address:
+            self.sock.connect(address)
 
 
 def answers(path: Path) -> bool:
     """Whether a collector listens on the socket ``path``."""
     try:
-        with closing(socket.socket(socket.AF_UNIX)) as sock:
+        with closing(socket.socket(socket.AF_UNIX)) as sock, short(path) as address:
             sock.settimeout(2.0)
-            sock.connect(str(path))
+            sock.connect(address)
     except OSError:
         return False
     return True

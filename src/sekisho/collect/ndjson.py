@@ -12,8 +12,6 @@ from sekisho.collect.refusal import Refusal
 
 RECEIVER = "ndjson"
 
-_array = msgspec.json.Decoder(list[msgspec.Raw])
-
 
 class _Object(msgspec.Struct, gc=False):
     """Any JSON object; nothing of it is kept."""
@@ -24,12 +22,14 @@ _object = msgspec.json.Decoder(_Object)
 
 def records(body: bytes, content_type: str) -> list[bytes]:
     """Pure. An array gives its elements; ``application/json`` gives its objects, however they are
-    laid out; everything else gives its lines. Nothing is left out: what is no JSON becomes a line."""
+    laid out; everything else gives its lines. Nothing is left out: what is no JSON becomes a line.
+    Raises ``objects.TooMany``."""
     head = body[:64].lstrip()[:1]
     if head == b"[":
-        elements = objects.decoded(body, _array).value
-        if elements is not None:
-            return [bytes(element) for element in elements]
+        try:
+            return objects.array(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return list(objects.lines(body))
     if head == b"{" and content_type == "application/json":
         return [piece.body for piece in objects.split(body, _object)]
     return list(objects.lines(body))
@@ -50,13 +50,14 @@ class Ndjson:
         label = self._label(request.match_info["source"], caller)
         async with self._reception.body(request) as body:
             kind = request.content_type
-            found = await self._reception.parsed(lambda text: records(text, kind), body)
+            found = await self._reception.parsed(lambda text: records(text, kind), body, len)
             if not found:
                 raise Refusal(400, "no-data", "the request has no record", "send one record per line")
             limit = self._reception.collect.max_record
             good = [record for record in found if len(record) <= limit]
             frames = await self._reception.store(RECEIVER, caller, [Batch(label, "none", good, {})])
         if len(good) < len(found):
+            self._reception.count_refused(RECEIVER, "record-too-large", len(found) - len(good) - 1)
             index = next(i for i, record in enumerate(found) if len(record) > limit)
             raise self._reception.oversized(index, len(found[index]), stored=len(good))
         return web.json_response({"stored": len(good), "source": label, "frames": frames[0]})

@@ -1,12 +1,14 @@
 """JSON objects one after another, with or without line feeds between them: where each begins and ends.
 
 Pure. Each object's bytes stay exactly as they were received. What is no JSON object comes out as a piece
-of its own, so that nothing but blanks between the pieces is ever left out.
+of its own, so that nothing but blanks between the pieces is ever left out. Nothing is built of an object
+but what its decoder takes, and the number of pieces is bounded: memory is a small multiple of the body.
 """
 
 from __future__ import annotations
 
-import json
+import io
+import re
 from collections.abc import Iterator
 from typing import Generic, NamedTuple, TypeVar
 
@@ -14,14 +16,31 @@ import msgspec
 
 T = TypeVar("T")
 
-_scan = json.JSONDecoder().raw_decode
-#: Bytes that may be looked at in vain while searching for the end of objects, as a multiple of the body.
-#: Without it a body of opening brackets would be read once per line.
-_VAIN = 4
-_VAIN_LEAST = 1 << 20
-_WINDOW = 512
-#: An error so near to the end of a window may come from the window's end: a word or an escape cut in two.
-_CUT = 16
+#: Records of one request. It bounds what a request of the smallest records (``{}{}{}``) costs: each is an
+#: object of about 300 bytes however small it is.
+RECORDS = 1 << 18
+#: Bytes in which an object must end when its end has to be searched for, and bytes that may be searched in
+#: vain over a whole body; then the rest of the body is one piece.
+_LONGEST = 1 << 20
+_VAIN = 8 << 20
+
+_STRING = rb'"[^"\\\x00-\x1f]*+(?:\\.[^"\\\x00-\x1f]*+)*+"'
+
+
+def _group(inside: bytes) -> bytes:
+    return rb'[{\[](?:[^{}\[\]"]++|' + _STRING + inside + rb")*+[}\]]"
+
+
+#: Strings, brackets, and whole groups of brackets to a depth of 4, which the matcher takes in one step.
+_TOKEN = re.compile(
+    _STRING + b"|" + _group(b"|" + _group(b"|" + _group(b"|" + _group(b"")))) + rb'|[{}\[\]"]', re.DOTALL
+)
+#: The same with a comma between elements; for arrays that are known to be JSON.
+_ELEMENT = re.compile(_TOKEN.pattern + rb"|,", re.DOTALL)
+
+
+class TooMany(Exception):  # noqa: N818 - an answer to the sender
+    """More than ``RECORDS`` records in one request."""
 
 
 class Piece(NamedTuple, Generic[T]):
@@ -36,73 +55,108 @@ def split(body: bytes, decoder: msgspec.json.Decoder[T]) -> list[Piece[T]]:
     """All pieces of ``body`` in their order. ``decoder`` is for one object.
 
     Fast where each object is one line. Otherwise the ends are searched from the line that is not one
-    whole object; after something malformed it goes on at the next line.
+    whole object; after something malformed it goes on at the next line. Raises ``TooMany``.
     """
     pieces: list[Piece[T]] = []
-    lines = body.split(b"\n")
-    number, at = 0, 0
-    text = ""
-    allowed = max(_VAIN_LEAST, _VAIN * len(body))
-    while number < len(lines):
-        line = lines[number]
-        start = at
-        number, at = number + 1, at + len(line) + 1
-        line = line.strip(b" \t\r")
-        if not line:
-            continue
-        piece = decoded(line, decoder)
-        if piece.value is not None or allowed <= 0 or line[:1] != b"{":
-            pieces.append(piece)
-            continue
-        text = text or body.decode("latin-1")  # one character per byte: places stay the same
-        end, vain = _objects(text, start, body, decoder, pieces)
-        allowed -= vain
-        while at <= end and number < len(lines):
-            at += len(lines[number]) + 1
-            number += 1
+    at, allowed = 0, _VAIN
+    while at < len(body):
+        stop = _line_end(body, at)
+        line = body[at:stop].strip(b" \t\r")
+        piece = decoded(line, decoder) if line else None
+        if piece is None or piece.value is not None or line[:1] != b"{":
+            pieces += [piece] if piece is not None else []
+            at = stop + 1
+        elif allowed <= 0:
+            pieces.append(decoded(body[at:].strip(), decoder))
+            at = len(body)
+        else:
+            at, vain = _objects(body, at, decoder, pieces)
+            allowed -= vain
+        if len(pieces) > RECORDS:
+            raise TooMany
     return pieces
 
 
+def _line_end(body: bytes, at: int) -> int:
+    feed = body.find(b"\n", at)
+    return len(body) if feed < 0 else feed
+
+
+_BLANK = re.compile(rb"[ \t\r]*")
+
+
 def _objects(
-    text: str, start: int, body: bytes, decoder: msgspec.json.Decoder[T], pieces: list[Piece[T]]
+    body: bytes, place: int, decoder: msgspec.json.Decoder[T], pieces: list[Piece[T]]
 ) -> tuple[int, int]:
-    """Pieces from ``start`` to the end of a line; gives that end and how many bytes were read in vain."""
-    place = start
-    while True:
-        while place < len(text) and text[place] in " \t\r":
-            place += 1
-        if place >= len(text) or text[place] == "\n":
-            return place, 0
-        end, seen = _end(text, place)
-        if end is None:
-            feed = text.find("\n", place)
-            stop = len(text) if feed < 0 else feed
+    """Pieces from ``place`` to the end of a line; gives the place after it and how many bytes were read
+    in vain."""
+    while len(pieces) <= RECORDS:
+        blank = _BLANK.match(body, place)
+        place = blank.end() if blank else place
+        if place >= len(body) or body[place : place + 1] == b"\n":
+            return place + 1, 0
+        end = _end(body, place)
+        if end is None or not _whole(body, place, end):
+            stop = _line_end(body, place)
             pieces.append(decoded(body[place:stop].strip(b" \t\r"), decoder))
-            return stop, seen
+            return stop + 1, min(_LONGEST, len(body) - place)
         pieces.append(decoded(body[place:end], decoder))
         place = end
+    return place, 0
 
 
-def _end(text: str, place: int) -> tuple[int | None, int]:
-    """End of the object at ``place``, or None and the number of characters that were read in vain.
+def _end(body: bytes, place: int) -> int | None:
+    """End of the object at ``place`` by its brackets and strings; None if it does not end in time."""
+    if body[place : place + 1] != b"{":
+        return None
+    depth = 0
+    for token in _TOKEN.finditer(body, place, min(len(body), place + _LONGEST)):
+        mark = token.group()
+        if mark == b'"':  # a string that does not end
+            return None
+        if len(mark) == 1:
+            depth += 1 if mark in b"{[" else -1
+        if depth <= 0:
+            return token.end()
+    return None
 
-    It is looked for in windows that grow, since the standard library counts all lines before an error.
-    """
-    if text[place] != "{":
-        return None, 0
-    size, seen = _WINDOW, 0
-    while True:
-        window = text[place : place + size]
-        seen += len(window)
-        try:
-            return place + _scan(window)[1], 0
-        except json.JSONDecodeError as error:
-            cut = error.pos >= len(window) - _CUT or error.msg.startswith("Unterminated string")
-            if not cut or place + size >= len(text):
-                return None, seen
-        except (RecursionError, ValueError):  # too deep; a number of too many digits
-            return None, seen
-        size *= 4
+
+def _whole(body: bytes, place: int, end: int) -> bool:
+    """Whether to take this as one: brackets alone could make one of a bad line and good ones after it."""
+    if b"\n" not in body[place:end]:
+        return True
+    try:
+        msgspec.json.decode(body[place:end], type=msgspec.Raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return False
+    except RecursionError:
+        return True
+    return True
+
+
+def array(listed: bytes | msgspec.Raw, most: int = RECORDS) -> list[bytes]:
+    """Elements of a JSON array, byte for byte. Raises ``TooMany`` before it builds more than ``most``,
+    msgspec's errors or ``RecursionError`` if it is no JSON array."""
+    body = bytes(listed)
+    if body.count(b",") >= most:
+        msgspec.json.decode(body, type=msgspec.Raw)  # so that brackets and strings can be relied on
+        _check(body, most)
+    return [bytes(element) for element in msgspec.json.decode(body, type=list[msgspec.Raw])]
+
+
+def _check(body: bytes, most: int) -> None:
+    opening = body.find(b"[")
+    depth, commas = 1, 0
+    for token in _ELEMENT.finditer(body, opening + 1):
+        mark = token.group()
+        if mark == b",":
+            commas += depth == 1
+            if commas >= most:
+                raise TooMany
+        elif mark in b"{[":
+            depth += 1
+        elif mark in b"}]":
+            depth -= 1
 
 
 def decoded(body: bytes, decoder: msgspec.json.Decoder[T]) -> Piece[T]:
@@ -115,9 +169,13 @@ def decoded(body: bytes, decoder: msgspec.json.Decoder[T]) -> Piece[T]:
         return Piece(body, None, str(error))
 
 
-def lines(body: bytes) -> Iterator[bytes]:
-    """Lines that are not blank, without their line ends."""
-    for line in body.split(b"\n"):
-        line = line.removesuffix(b"\r")
+def lines(body: bytes, most: int = RECORDS) -> Iterator[bytes]:
+    """Lines that are not blank, without their line ends. Raises ``TooMany`` after ``most``."""
+    count = 0
+    for whole in io.BytesIO(body):
+        line = whole.removesuffix(b"\n").removesuffix(b"\r")
         if line.strip():
+            count += 1
+            if count > most:
+                raise TooMany
             yield line

@@ -17,10 +17,15 @@ from aiohttp import web
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
     ExportLogsPartialSuccess,
-    ExportLogsServiceRequest,
     ExportLogsServiceResponse,
 )
+from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
+from sekisho import settings
+from sekisho.collect import objects
+from sekisho.collect.bodies import too_large
 from sekisho.collect.guard import Caller
 from sekisho.collect.reception import Batch, Reception
 from sekisho.collect.refusal import Refusal
@@ -35,32 +40,94 @@ _LABEL = re.compile(
     rb'"key":\s?"(sekisho\.source|service\.name)",\s?"value":\s?\{\s?"stringValue":\s?"([^"\\]{1,80})"'
 )
 
+#: Wire types of protobuf: varint, length-delimited, and those of a fixed number of bytes.
+_VARINT, _LEN = 0, 2
+_FIXED = {1: 8, 5: 4}
+
 _encode = msgspec.json.Encoder().encode
 
 
+_NOTHING = msgspec.Raw(b"null")
+
+
 class _ScopeLogs(msgspec.Struct, gc=False, rename="camel"):
-    scope: msgspec.Raw = msgspec.Raw(b"{}")
-    log_records: list[msgspec.Raw] = []
+    scope: msgspec.Raw = _NOTHING
+    log_records: msgspec.Raw = _NOTHING
 
 
 class _ResourceLogs(msgspec.Struct, gc=False, rename="camel"):
-    resource: msgspec.Raw = msgspec.Raw(b"{}")
-    scope_logs: list[_ScopeLogs] = []
+    resource: msgspec.Raw = _NOTHING
+    scope_logs: msgspec.Raw = _NOTHING
 
 
 class _Request(msgspec.Struct, gc=False, rename="camel"):
-    resource_logs: list[_ResourceLogs] = []
+    resource_logs: msgspec.Raw = _NOTHING
 
 
-_decode = msgspec.json.Decoder(_Request).decode
+_request = msgspec.json.Decoder(_Request).decode
+_resource_logs = msgspec.json.Decoder(_ResourceLogs).decode
+_scope_logs = msgspec.json.Decoder(_ScopeLogs).decode
 
 
 class Logs(NamedTuple):
-    """All records of one resource and scope."""
+    """All bodies of one resource and scope."""
 
     resource: bytes
-    scope: bytes
-    records: list[bytes]
+    bodies: list[bytes]
+
+
+class Found:
+    """What a request holds, within bounds: its records, their resources and scopes together count up to
+    ``objects.RECORDS``, and the bodies, each with its resource and scope, up to ``max_body`` bytes.
+
+    ``too_large``: place and size of each record above ``max_record``; those are left out.
+    """
+
+    def __init__(self, collect: settings.Collect) -> None:
+        self._collect = collect
+        self.logs: list[Logs] = []
+        self.too_large: list[tuple[int, int]] = []
+        self._parts = 0
+        self._number = 0
+        self._size = 0
+
+    @property
+    def left(self) -> int:
+        return objects.RECORDS - self._parts
+
+    @property
+    def parts(self) -> int:
+        return self._parts
+
+    def part(self) -> None:
+        """One more resource, scope or record. Raises ``TooMany``."""
+        self._parts += 1
+        if self._parts > objects.RECORDS:
+            raise objects.TooMany
+
+    def begin(self, resource: bytes, scope: bytes) -> bytes:
+        """What the bodies that are added next begin with."""
+        self.logs.append(Logs(resource, []))
+        return b'{"resource":' + resource + b',"scope":' + scope + b',"logRecord":'
+
+    def fits(self, size: int) -> bool:
+        """Whether the next record may have ``size`` bytes; if not it is noted and left out."""
+        if size > self._collect.max_record:
+            self.too_large.append((self._number, size))
+            self._number += 1
+            return False
+        return True
+
+    def add(self, head: bytes, record: bytes) -> None:
+        """One record. Raises ``Refusal`` 413."""
+        size = len(head) + len(record) + 1
+        if not self.fits(size):
+            return
+        self._number += 1
+        self._size += size
+        if self._size > self._collect.max_body:
+            raise too_large(self._collect.max_body)
+        self.logs[-1].bodies.append(head + record + b"}")
 
 
 class Otlp:
@@ -76,22 +143,25 @@ class Otlp:
         protobuf = request.content_type == _PROTOBUF
         if not protobuf and request.content_type != _JSON:
             raise Refusal(415, "content-type", f"expected Content-Type {_PROTOBUF} or {_JSON}", close=True)
+        read = from_protobuf if protobuf else from_json
         async with self._reception.body(request) as body:
             try:
-                found = await self._reception.parsed(from_protobuf if protobuf else from_json, body)
+                found = await self._reception.parsed(
+                    lambda data: read(data, Found(self._reception.collect)), body, lambda found: found.parts
+                )
             except (DecodeError, msgspec.MsgspecError, RecursionError, ValueError) as error:
-                await self._keep_broken(body, caller)
+                await self._keep_broken(body.data, caller)
                 raise Refusal(
                     400, "malformed", f"the body is no ExportLogsServiceRequest: {error}"
                 ) from error
-            batches, too_large = self._batches(found, caller)
+            batches = self._batches(found, caller)
             await self._reception.store(RECEIVER, caller, batches)
-        if not too_large:
+        if not found.too_large:
             return _answer(ExportLogsServiceResponse(), protobuf)
         stored = sum(len(batch.bodies) for batch in batches)
-        why = self._reception.oversized(*too_large[0], stored=stored).text
-        self._reception.count_refused(RECEIVER, "record-too-large", len(too_large))
-        partial = ExportLogsPartialSuccess(rejected_log_records=len(too_large), error_message=why)
+        why = self._reception.oversized(*found.too_large[0], stored=stored).text
+        self._reception.count_refused(RECEIVER, "record-too-large", len(found.too_large))
+        partial = ExportLogsPartialSuccess(rejected_log_records=len(found.too_large), error_message=why)
         return _answer(ExportLogsServiceResponse(partial_success=partial), protobuf)
 
     async def _keep_broken(self, body: bytes, caller: Caller) -> None:
@@ -100,22 +170,12 @@ class Otlp:
             label = self._reception.label(caller, ())
             await self._reception.store(RECEIVER, caller, [Batch(label, "otlp", [body], {})])
 
-    def _batches(self, found: list[Logs], caller: Caller) -> tuple[list[Batch], list[tuple[int, int]]]:
+    def _batches(self, found: Found, caller: Caller) -> list[Batch]:
         batches: dict[str, Batch] = {}
-        too_large: list[tuple[int, int]] = []
-        limit, number = self._reception.collect.max_record, 0
-        for logs in found:
+        for logs in found.logs:
             label = self._reception.label(caller, names_in(logs.resource))
-            bodies = batches.setdefault(label, Batch(label, "otlp", [], {})).bodies
-            head = b'{"resource":' + logs.resource + b',"scope":' + logs.scope + b',"logRecord":'
-            for record in logs.records:
-                body = head + record + b"}"
-                if len(body) > limit:
-                    too_large.append((number, len(body)))
-                else:
-                    bodies.append(body)
-                number += 1
-        return list(batches.values()), too_large
+            batches.setdefault(label, Batch(label, "otlp", [], {})).bodies.extend(logs.bodies)
+        return list(batches.values())
 
 
 def names_in(resource: bytes) -> list[str]:
@@ -125,32 +185,89 @@ def names_in(resource: bytes) -> list[str]:
     return [found[key].decode("utf-8", "replace") for key in keys if key in found]
 
 
-def from_json(body: bytes) -> list[Logs]:
-    """Raises msgspec's errors; each part is exactly as received."""
-    return [
-        Logs(_plain(of.resource), _plain(scoped.scope), [bytes(record) for record in scoped.log_records])
-        for of in _decode(body).resource_logs
-        for scoped in of.scope_logs
-    ]
+def from_json(body: bytes, found: Found) -> Found:
+    """Fills ``found``; each part is as received. Raises msgspec's errors, ``TooMany``, ``Refusal``."""
+    for raw in _array(_request(body).resource_logs, found):
+        of = _resource_logs(raw)
+        for raw_scope in _array(of.scope_logs, found):
+            scoped = _scope_logs(raw_scope)
+            head = found.begin(_plain(of.resource), _plain(scoped.scope))
+            for record in _array(scoped.log_records, found):
+                found.add(head, record)
+    return found
+
+
+def _array(raw: msgspec.Raw, found: Found) -> list[bytes]:
+    """``null`` is the empty list in the protocol's JSON mapping."""
+    if bytes(raw) == b"null":
+        return []
+    elements = objects.array(raw, found.left + 1)
+    for _ in elements:
+        found.part()
+    return elements
 
 
 def _plain(raw: msgspec.Raw) -> bytes:
-    found = bytes(raw)
-    return b"{}" if found == b"null" else found
+    said = bytes(raw)
+    return b"{}" if said == b"null" else said
 
 
-def from_protobuf(body: bytes) -> list[Logs]:
-    """Raises ``google.protobuf.message.DecodeError``."""
-    request = ExportLogsServiceRequest.FromString(body)
-    return [
-        Logs(
-            _encode(_resource(of.resource)),
-            _encode(_scope(scoped.scope)),
-            [_encode(_record(record)) for record in scoped.log_records],
-        )
-        for of in request.resource_logs
-        for scoped in of.scope_logs
-    ]
+def from_protobuf(body: bytes, found: Found) -> Found:
+    """Fills ``found``. Raises ``google.protobuf.message.DecodeError``, ``TooMany``, ``Refusal``.
+
+    The envelope is read by hand and each record by itself: the library makes some 100 bytes of a record of
+    two, before anybody could count them.
+    """
+    for resource_logs in _fields(memoryview(body), found)[0]:
+        said, scopes = _fields(resource_logs, found)
+        resource = _encode(_resource(Resource.FromString(b"".join(said))))
+        for scope_logs in scopes:
+            said, records = _fields(scope_logs, found)
+            scope = InstrumentationScope.FromString(b"".join(said))
+            head = found.begin(resource, _encode(_scope(scope)))
+            for record in records:
+                if found.fits(len(record)):
+                    found.add(head, _encode(_record(LogRecord.FromString(bytes(record)))))
+    return found
+
+
+def _fields(data: memoryview, found: Found) -> tuple[list[memoryview], list[memoryview]]:
+    """Contents of the fields 1 and 2, which are messages, of one message of the envelope.
+
+    Every field counts as a part. A message in several parts is their contents one after another, as
+    protobuf's encoding says.
+    """
+    wanted: tuple[list[memoryview], list[memoryview]] = ([], [])
+    at = 0
+    while at < len(data):
+        found.part()
+        key, at = _read_varint(data, at)
+        number, kind = key >> 3, key & 7
+        size = _FIXED.get(kind, 0)
+        if kind == _VARINT:
+            _, at = _read_varint(data, at)
+        elif kind == _LEN:
+            size, at = _read_varint(data, at)
+        elif not size:
+            raise DecodeError(f"wire type {kind} before byte {at}")
+        if at + size > len(data):
+            raise DecodeError("it is cut off")
+        if kind == _LEN and number in (1, 2):
+            wanted[number - 1].append(data[at : at + size])
+        at += size
+    return wanted
+
+
+def _read_varint(data: memoryview, at: int) -> tuple[int, int]:
+    number = shift = 0
+    while at < len(data) and shift < 70:
+        byte = data[at]
+        at += 1
+        number |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return number, at
+        shift += 7
+    raise DecodeError(f"no varint at byte {at}")
 
 
 def _resource(resource: Any) -> dict[str, Any]:

@@ -12,9 +12,10 @@ from typing import NamedTuple, TypeVar
 from aiohttp import web
 
 from sekisho import settings
-from sekisho.collect.bodies import LARGE, Bodies
+from sekisho.collect.bodies import Bodies, Taken
 from sekisho.collect.counters import Counters
 from sekisho.collect.guard import Caller, Guard
+from sekisho.collect.objects import RECORDS, TooMany
 from sekisho.collect.refusal import Refusal
 from sekisho.model import RECORDS_PER_FRAME, Records, Retry, Wrapping
 
@@ -32,6 +33,13 @@ AUTO = "auto"
 #: connection reset; nobody who was refused can make us read more.
 _DISCARD_BYTES = 64 * 1024
 _DISCARD_SECONDS = 0.5
+
+
+#: Lines of one body, blank ones and those of objects over several lines too.
+_LINES = 1 << 22
+#: Above this many bytes a body is parsed in another thread, at most so many at a time.
+_AT_ONCE = 64 * 1024
+_THREADS = 2
 
 
 class Batch(NamedTuple):
@@ -65,6 +73,7 @@ class Reception:
         self._guard = guard
         self._bodies = Bodies(collect)
         self._sourcetypes = sourcetypes
+        self._gate = asyncio.Semaphore(_THREADS)
 
     # -- the request ----------------------------------------------------------------------------
 
@@ -102,21 +111,31 @@ class Reception:
         ]
 
     @asynccontextmanager
-    async def body(self, request: web.Request) -> AsyncIterator[bytes]:
+    async def body(self, request: web.Request) -> AsyncIterator[Taken]:
         """The body, which counts as in memory until the context ends; see ``Bodies.read``."""
         async with self._bodies.read(request) as body:
-            if body.count(b"\n") > RECORDS_PER_FRAME:
-                raise Refusal(
-                    413,
-                    "too-many-records",
-                    f"the body has more than {RECORDS_PER_FRAME} lines",
-                    "send smaller batches",
-                )
+            if body.data.count(b"\n") > _LINES:
+                raise _too_many(f"the body has more than {_LINES} lines")
             yield body
 
-    async def parsed(self, parse: Callable[[bytes], T], body: bytes) -> T:
-        """``parse(body)``; of a large body in another thread, so that other senders need not wait."""
-        return await asyncio.to_thread(parse, body) if len(body) > LARGE else parse(body)
+    async def parsed(self, parse: Callable[[bytes], T], body: Taken, count: Callable[[T], int]) -> T:
+        """``parse(body.data)``, whose ``count`` of records counts as in memory too.
+
+        A larger body is parsed in another thread, so that other senders need not wait, and only few at a
+        time, so that what they make of it is known before others begin.
+        """
+        try:
+            if len(body.data) <= _AT_ONCE:
+                found = parse(body.data)
+            else:
+                async with self._gate:
+                    found = await asyncio.to_thread(parse, body.data)
+                    body.split(count(found))
+                    return found
+        except TooMany:
+            raise _too_many(f"the request has more than {RECORDS} records") from None
+        body.split(count(found))
+        return found
 
     # -- the label ------------------------------------------------------------------------------
 
@@ -180,6 +199,10 @@ class Reception:
 
     def count_refused(self, receiver: str, reason: str, times: int = 1) -> None:
         self._counters.refused[receiver, reason] += times
+
+
+def _too_many(why: str) -> Refusal:
+    return Refusal(413, "too-many-records", why, "send smaller batches; for files there is: sekisho ingest")
 
 
 def _cut(batch: Batch, receiver: str, caller: Caller, at: int) -> Iterable[Records]:
