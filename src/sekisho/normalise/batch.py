@@ -15,27 +15,24 @@ import gc
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import cached_property
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import msgspec
 import pyarrow as pa
 
 from sekisho.contract import Hints, Unmappable
 from sekisho.contract.source import AnySource
 from sekisho.model import Frame, Offset, Reject
 from sekisho.normalise import columns
-from sekisho.normalise.leftovers import Leftovers
-from sekisho.normalise.mapper import Mapper, Row
+from sekisho.normalise.mapper import Mapper, Row, as_json
 from sekisho.normalise.routing import Router
 from sekisho.normalise.wrapping import Circumstances, Unwrapped, unwrapper
 from sekisho.ocsf import NORMALISED_SCHEMA, TIME, Event
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_encode = msgspec.json.encode
 #: Columns are built for so many records, or so many bytes, at a time (an Arrow text column ends at 2 GiB).
 _SLICE_RECORDS = 8_000
 _SLICE_BYTES = 64 * 1024 * 1024
@@ -93,9 +90,7 @@ class _Slice:
     received: list[datetime] = field(default_factory=list)
     receivers: list[str] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
-    unmapped: list[str | None] = field(default_factory=list)
-    #: JSON source id → (row, payload, rest of the wrapping) whose leftovers are still to be computed
-    pending: dict[str, list[tuple[int, bytes, dict[str, Any] | None]]] = field(default_factory=dict)
+    unmapped: list[bytes | None] = field(default_factory=list)
     size: int = 0
 
     def full(self) -> bool:
@@ -104,36 +99,20 @@ class _Slice:
     def clear(self) -> None:
         vars(self).update(vars(_Slice()))
 
-    def keep(self, wanted: list[int]) -> None:
-        """Drop all rows but these."""
-        for name in (
-            "events",
-            "kinds",
-            "uids",
-            "sources",
-            "offsets",
-            "received",
-            "receivers",
-            "bodies",
-            "unmapped",
-        ):
-            values = getattr(self, name)
-            setattr(self, name, [values[index] for index in wanted])
+    def drop(self, rows: Mapping[int, tuple[str, str]]) -> None:
+        for one in fields(self):
+            values = getattr(self, one.name)
+            if isinstance(values, list):
+                kept = [value for index, value in enumerate(values) if index not in rows]
+                setattr(self, one.name, kept)
 
 
-def _json(value: object) -> str:
-    try:
-        return _encode(value).decode()
-    except UnicodeEncodeError as error:  # a lone surrogate, from a mapping
-        raise Unmappable("wrong-shape", f"what is left over cannot be written as JSON: {error}") from error
-
-
-def _joined(rest: dict[str, Any] | None, left: str | None) -> str | None:
+def _joined(rest: dict[str, Any] | None, left: bytes | None) -> bytes | None:
     """What the wrapping and what the record left over, as one JSON object."""
     if not rest:
         return left
-    outer = _json(rest)
-    return outer if left is None or left[:1] != "{" else f"{outer[:-1]},{left[1:]}"
+    outer = as_json(rest)
+    return outer if left is None else b"%b,%b" % (outer[:-1], left[1:])
 
 
 @contextmanager
@@ -155,6 +134,23 @@ def _stated_zone(name: str) -> tzinfo | None:
         return None
 
 
+def _not_text(left: Sequence[bytes | None]) -> dict[int, tuple[str, str]]:
+    """Rows of which a part that no mapping reads is not UTF-8."""
+    try:
+        pa.array(left, pa.binary()).cast(pa.string())
+    except pa.ArrowInvalid:
+        return {row: why for row, text in enumerate(left) if text and (why := _not_utf8(text))}
+    return {}
+
+
+def _not_utf8(text: bytes) -> tuple[str, str] | None:
+    try:
+        text.decode()
+    except UnicodeDecodeError as error:
+        return ("not-utf-8", f"JSON must be UTF-8 (RFC 8259, 8.1): {error}")
+    return None
+
+
 class Normaliser:
     """``zone`` (IANA) is that of syslog headers whose time states none; a frame's attribute
     ``zone`` goes first.
@@ -166,7 +162,6 @@ class Normaliser:
         self._zone: tzinfo = ZoneInfo(zone)
         self._mappers = {source.id: Mapper(source) for source in sources.values()}
         self._router = Router({source.id: source for source in sources.values()})
-        self._leftovers = Leftovers()
 
     def batch(self, frames: Sequence[Frame]) -> Normalised:
         """Every record of the frames comes out exactly once, as an event or as a reject."""
@@ -219,12 +214,6 @@ class Normaliser:
         self, part: _Slice, frame: _Frame, mapper: Mapper, unwrapped: Unwrapped, row: Row, index: int
     ) -> None:
         body = frame.bodies[index]
-        unmapped: str | None = None
-        if row.rest is None:
-            pending = part.pending.setdefault(mapper.source.id, [])
-            pending.append((len(part.events), unwrapped.payload, unwrapped.rest))
-        elif row.rest or unwrapped.rest:
-            unmapped = _json({**unwrapped.rest, **row.rest} if unwrapped.rest else row.rest)
         part.events.append(row.event)
         part.kinds.append(row.kind)
         part.uids.append(frame.uid(mapper.prefix, body, index, row.timeless))
@@ -233,7 +222,7 @@ class Normaliser:
         part.received.append(frame.received)
         part.receivers.append(frame.receiver)
         part.bodies.append(body)
-        part.unmapped.append(unmapped)
+        part.unmapped.append(_joined(unwrapped.rest, row.left) if unwrapped.rest else row.left)
         part.size += len(body)
 
     def _reject(self, offset: Offset, label: str, unwrapped: Unwrapped | None, verdict: Unmappable) -> Reject:
@@ -245,8 +234,7 @@ class Normaliser:
 
     def _columns(self, part: _Slice, rejects: list[Reject]) -> pa.Table:
         """The slice as a table; rows that do not fit their columns become rejects."""
-        out = self._leave(part)
-        if out:
+        if out := _not_text(part.unmapped):
             self._drop(part, out, rejects)
         try:
             filled = columns.mapped(part.events)
@@ -262,39 +250,11 @@ class Normaliser:
         filled["ingested_at"] = pa.array(part.received, TIME)
         filled["receiver"] = pa.array(part.receivers, pa.string())
         filled["raw"] = columns.texts(part.bodies)
-        filled["unmapped"] = pa.array(part.unmapped, pa.string())
+        filled["unmapped"] = pa.array(part.unmapped, pa.binary()).cast(pa.string())
         return columns.table(filled, count)
-
-    def _leave(self, part: _Slice) -> dict[int, tuple[str, str]]:
-        """Fill ``unmapped`` of JSON sources; gives the rows that turn out not to be sound JSON."""
-        out: dict[int, tuple[str, str]] = {}
-        for source, waiting in part.pending.items():
-            patch = self._mappers[source].patch
-            assert patch is not None, f"{source} is no JSON source"
-            try:
-                payloads = pa.array([item[1] for item in waiting], pa.binary()).cast(pa.string())
-            except pa.ArrowInvalid:
-                waiting = [item for item in waiting if self._sound(item, out)]
-                payloads = pa.array([item[1] for item in waiting], pa.binary()).cast(pa.string())
-            for (row, _, rest), left in zip(waiting, self._leftovers.of(payloads, patch), strict=True):
-                if left == "":
-                    out[row] = ("not-json", "this is not sound JSON (a part that the mapping does not read)")
-                else:
-                    part.unmapped[row] = _joined(rest, left)
-        part.pending.clear()
-        return out
-
-    @staticmethod
-    def _sound(item: tuple[int, bytes, dict[str, Any] | None], out: dict[int, tuple[str, str]]) -> bool:
-        try:
-            item[1].decode()
-        except UnicodeDecodeError as error:
-            out[item[0]] = ("not-utf-8", f"JSON must be UTF-8 (RFC 8259, 8.1): {error}")
-            return False
-        return True
 
     def _drop(self, part: _Slice, out: dict[int, tuple[str, str]], rejects: list[Reject]) -> None:
         for row, (code, why) in out.items():
             source = part.sources[row]
             rejects.append(Reject(Offset.unpack(part.offsets[row]), source, code, f"source {source}: {why}"))
-        part.keep([row for row in range(len(part.events)) if row not in out])
+        part.drop(out)

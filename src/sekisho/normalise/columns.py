@@ -70,7 +70,9 @@ def _array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
     """The column; one text (or nothing) for all rows is converted but once."""
     first = values[0]
     if (first is None or type(first) is str) and first == values[-1] and values.count(first) == len(values):
-        return pa.nulls(len(values), kind) if first is None else pa.repeat(pa.scalar(first, kind), len(values))
+        return (
+            pa.nulls(len(values), kind) if first is None else pa.repeat(pa.scalar(first, kind), len(values))
+        )
     if kind == TIME:
         try:
             return _instants(values)
@@ -109,7 +111,7 @@ def _group(names: Sequence[str], rows: Sequence[Event], mixed: bool) -> dict[str
         )
     if mixed:
         return _filled(names, ([row.get(name) for row in rows] for name in names))
-    return _filled(names, zip(*map(dict.values, rows), strict=True))
+    return _filled(names, zip(*(row.values() for row in rows), strict=True))
 
 
 def _groups(rows: Sequence[Event]) -> list[tuple[Sequence[str], list[int], bool]]:
@@ -148,8 +150,7 @@ def mapped(rows: Sequence[Event]) -> dict[str, pa.Array]:
 
 def _merged(parts: list[dict[str, pa.Array]], places: list[list[int]]) -> dict[str, pa.Array]:
     """The groups one after the other, put back into the order of the rows."""
-    came = numpy.concatenate([numpy.array(group, numpy.int64) for group in places] or [[]])
-    order = pa.array(numpy.argsort(came))
+    order = pa.array(numpy.argsort([place for group in places for place in group]))
     columns: dict[str, pa.Array] = {}
     for name in dict.fromkeys(name for part in parts for name in part):
         pieces = [

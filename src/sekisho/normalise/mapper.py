@@ -12,7 +12,7 @@ import msgspec
 from sekisho.contract import Hints, Json, Lines, Unmappable
 from sekisho.contract.source import AnySource
 from sekisho.normalise.formats import windows
-from sekisho.normalise.leftovers import null_patch
+from sekisho.normalise.leftovers import Extended, Learner
 from sekisho.normalise.wrapping import Unwrapped
 from sekisho.ocsf import CLASSES, Event
 
@@ -28,12 +28,16 @@ SEVERITY = (6, 5, 5, 4, 3, 2, 1, 1)
 _FAULTS = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
 
 
+#: What a record raises that the extended Struct does not serve; the plain way then has the last word.
+_NOT_KNOWN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
 class Row(NamedTuple):
-    """A finished row. ``rest`` is what the mapping left over, ``None``: computed from JSON later."""
+    """A finished row. ``left`` is what the mapping left over, a JSON object or nothing."""
 
     event: Event
     kind: tuple[int, int]
-    rest: dict[str, Any] | None
+    left: bytes | None
     timeless: bool
 
 
@@ -45,6 +49,22 @@ def _fault(source: AnySource, error: Exception) -> Unmappable:
     )
 
 
+def _no_kind(source: AnySource, event: Event) -> Unmappable:
+    return Unmappable(
+        "mapping-fault",
+        f"source {source.id} gave class_uid {event.get('class_uid')}, activity_id "
+        f"{event.get('activity_id')}, which OCSF lacks; mend content/sources/{source.id}.py",
+    )
+
+
+def as_json(value: dict[str, Any]) -> bytes:
+    """Raises ``Unmappable``."""
+    try:
+        return msgspec.json.encode(value)
+    except UnicodeEncodeError as error:  # a lone surrogate, from a mapping
+        raise Unmappable("wrong-shape", f"what is left over cannot be written as JSON: {error}") from error
+
+
 class Mapper:
     """What is known of a source before any record comes."""
 
@@ -53,11 +73,11 @@ class Mapper:
         self.prefix = source.id.encode() + b"\x00"
         self._map: Callable[[Any, Hints], Event] = source.map
         self._zone = ZoneInfo(source.zone) if source.zone else None
-        self.patch: str | None = None
+        self._learner: Learner | None = None
         self._decode: Callable[[Unwrapped], Any]
         decode = source.decode
         if isinstance(decode, Json):
-            self.patch = null_patch(decode.record)
+            self._learner = Learner(decode.record)
             self._strict = msgspec.json.Decoder(decode.record).decode
             self._lax = msgspec.json.Decoder(decode.record, strict=False).decode
             self._decode = self._json
@@ -87,25 +107,41 @@ class Mapper:
     def row(self, unwrapped: Unwrapped, zone: tzinfo | None = None) -> Row:
         """``zone`` is what the sender or a person states for times without offset. Raises ``Unmappable``."""
         hints = unwrapped.hints
+        extended: Extended | None = None
+        kept: list[msgspec.Raw | None] = []
+        if self._learner is not None and unwrapped.wrapping != "csv":
+            extended = self._learner.extended
         try:
-            record = self._decode(unwrapped)
+            if extended is not None:
+                try:
+                    record, kept = extended.open(unwrapped.payload)
+                except _NOT_KNOWN:
+                    extended = None
+            if extended is None:
+                record = self._decode(unwrapped)
             event = self._map(record, hints)
             kind = KINDS.get((event["class_uid"], event["activity_id"]))
         except _FAULTS as error:
             raise _fault(self.source, error) from error
         if kind is None:
-            raise Unmappable(
-                "mapping-fault",
-                f"source {self.source.id} gave class_uid {event.get('class_uid')}, activity_id "
-                f"{event.get('activity_id')}, which OCSF lacks; mend content/sources/{self.source.id}.py",
-            )
+            raise _no_kind(self.source, event)
         timeless = self._settle_time(event, hints, zone)
         if event.get("severity_id") is None:
             event["severity_id"] = 1 if hints.severity is None else SEVERITY[hints.severity & 7]
         event.setdefault("metadata_product_name", self.source.product)
         event.setdefault("metadata_product_vendor_name", self.source.vendor)
-        rest = None if self.patch is not None else getattr(record, "rest", None) or {}
-        return Row(event, kind, rest, timeless)
+        left = self._left(unwrapped.payload, record) if extended is None else extended.left(record, kept)
+        return Row(event, kind, left, timeless)
+
+    def _left(self, payload: bytes, record: Any) -> bytes | None:
+        if self._learner is None:
+            return as_json(rest) if (rest := getattr(record, "rest", None)) else None
+        try:
+            return self._learner.left(payload)
+        except UnicodeDecodeError as error:
+            raise Unmappable("not-utf-8", f"JSON must be UTF-8 (RFC 8259, 8.1): {error}") from error
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise Unmappable("not-json", f"this is not JSON: {error}") from error
 
     def _settle_time(self, event: Event, hints: Hints, zone: tzinfo | None) -> bool:
         """Give the event a time with an offset; True if neither the record nor its wrapping had one."""
