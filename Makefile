@@ -49,13 +49,18 @@ bless: $(VENV)/.dev ## write the golden outputs anew; the diff is the review
 docs: $(VENV)/.dev ## write docs/reference anew
 	$(BIN)/python -m tests.docs.generate
 
-bench: $(VENV)/.dev ## every published figure
-	$(BIN)/python -m bench
+$(VENV)/.bench: $(VENV)/.dev requirements/bench.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
+	@touch $@
+
+bench: $(VENV)/.bench ## every published figure; ARGS=road for one
+	$(BIN)/python -m bench $(ARGS)
 
 lock: $(VENV)/.dev ## pin the dependencies anew
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements/run.txt
 	$(BIN)/uv pip compile -q pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements/dev.txt
+	$(BIN)/uv pip compile -q pyproject.toml --group dev --group bench --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements/bench.txt
 	printf 'hatchling==1.27.0\neditables\n' | $(BIN)/uv pip compile -q - --universal --python-version 3.11 --generate-hashes --no-header -o requirements/build.txt
 
 clean:

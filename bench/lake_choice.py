@@ -83,7 +83,9 @@ def duckdb_file(folder: Path) -> Commit:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--batches", type=int, default=60)
     arguments = parser.parse_args()
     made = batches(arguments.batches)

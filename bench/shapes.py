@@ -89,9 +89,7 @@ def records(
 ) -> list[bytes]:
     """``count`` records, their times advancing at ``per_second`` from ``at`` (default: now)."""
     begin = at or datetime.now(tz=UTC)
-    return [
-        record(source, start + i, begin + timedelta(seconds=i / per_second)) for i in range(count)
-    ]
+    return [record(source, start + i, begin + timedelta(seconds=i / per_second)) for i in range(count)]
 
 
 def mixed(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table as Grid
 
 from sekisho import first_run, wiring
@@ -32,6 +33,11 @@ _WORDS = {
     "closed": Text(ja="終了", en="closed"),
     "withdrawn": Text(ja="取下げ", en="withdrawn"),
 }
+_AGAIN = Text(ja="過去35日のログを新しい台帳で判定し直しています", en="judging the past 35 days again")
+_JUDGED = Text(
+    ja="過去のログ {events} 件を判定し直しました。該当するアラート {holding} 件、取下げ {withdrawn} 件。",
+    en="Judged {events} stored events again: {holding} alerts hold, {withdrawn} withdrawn.",
+)
 _language = click.option("--lang", type=click.Choice(["ja", "en"]), help="Language of messages.")
 _json = click.option("--json", "as_json", is_flag=True, help="For machines.")
 
@@ -120,6 +126,8 @@ def _import(table: Table) -> click.Command:
             click.echo(json.dumps(_as_json(table, outcome.plan, dry_run=dry_run), ensure_ascii=False))
         else:
             _report(table, outcome.plan, language, file.name, dry_run=dry_run)
+        if outcome.events:
+            _judge_again(given, language)
         if outcome.problems:
             raise SystemExit(1)
 
@@ -199,8 +207,25 @@ def _undo(table: Table) -> click.Command:
         wiring.publish(given.settings)
         wiring.audit(given.settings, outcome.events)
         click.echo(outcome.events[0]["message"])
+        _judge_again(given, given.settings.language)
 
     return command
+
+
+def _judge_again(given: Global, language: Language) -> None:
+    """What came before the import is judged by it too (detection.md, I4); said on standard error."""
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(_AGAIN.get(language), total=None)
+        judged = wiring.judge_again(
+            given.settings, progress=lambda done, of: bar.update(task, completed=done, total=of)
+        )
+    if judged.events:
+        facts = {
+            "events": f"{judged.events:,}",
+            "holding": len(judged.findings),
+            "withdrawn": len(judged.withdrawn),
+        }
+        click.echo(_JUDGED.fill(facts).get(language), err=True)
 
 
 # -- showing ---------------------------------------------------------------------------------------

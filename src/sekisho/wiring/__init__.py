@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sekisho.wiring.clock import now, now_ns
     from sekisho.wiring.found import content
     from sekisho.wiring.handing import appending, audit, drain, migrate, offline, publish
+    from sekisho.wiring.judging import Judged, judge_again
     from sekisho.wiring.parts import Master, detector, open_enricher, systems
     from sekisho.wiring.plane import Plane, open_plane, quiet_gc, raise_alerts, usual_gc
     from sekisho.wiring.receiving import Receivers, receivers
@@ -24,6 +25,7 @@ _PLACES = {
     "clock": ("now", "now_ns"),
     "handing": ("appending", "audit", "drain", "migrate", "offline", "publish"),
     "found": ("content",),
+    "judging": ("Judged", "judge_again"),
     "parts": ("Master", "detector", "open_enricher", "systems"),
     "plane": ("Plane", "open_plane", "quiet_gc", "raise_alerts", "usual_gc"),
     "receiving": ("Receivers", "receivers"),
@@ -39,6 +41,7 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
+    "Judged",
     "Master",
     "Plane",
     "Receivers",
@@ -47,6 +50,7 @@ __all__ = [
     "content",
     "detector",
     "drain",
+    "judge_again",
     "migrate",
     "now",
     "now_ns",
