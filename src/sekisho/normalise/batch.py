@@ -15,7 +15,7 @@ import gc
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -49,10 +49,11 @@ class Normalised(NamedTuple):
 class _Frame:
     """One frame on its way."""
 
-    number: int
-    source: str
+    #: packed offset of the first record
+    first: int
     receiver: str
-    received: datetime
+    #: when it was received, microseconds since 1970
+    at: int
     bodies: tuple[bytes, ...]
     seen: set[bytes] = field(default_factory=set)
     repeated: dict[bytes, int] = field(default_factory=dict)
@@ -64,6 +65,14 @@ class _Frame:
             whole.update(len(body).to_bytes(8, "big"))
             whole.update(body)
         return whole.digest()
+
+    def line(self, mapper: Mapper, unwrapped: Unwrapped, row: Row, index: int) -> tuple[Any, ...]:
+        """A row of ``_Slice``."""
+        event, kind, left, timeless = row
+        body = self.bodies[index]
+        uid = self.uid(mapper.prefix, body, index, timeless)
+        left = _joined(unwrapped.rest, left) if unwrapped.rest else left
+        return event, kind, uid, mapper.source.id, self.first + index, self.at, self.receiver, body, left
 
     def uid(self, prefix: bytes, body: bytes, index: int, timeless: bool) -> str:
         if timeless:
@@ -78,33 +87,38 @@ class _Frame:
         return digest[:16].hex()
 
 
+class _Line(NamedTuple):
+    """What ``_Slice.rows`` holds of each row, in this order; plain tuples, because they are made faster."""
+
+    events: Sequence[Event]
+    kinds: Sequence[tuple[int, int]]
+    uids: Sequence[str]
+    sources: Sequence[str]
+    offsets: Sequence[int]
+    received: Sequence[int]
+    receivers: Sequence[str]
+    bodies: Sequence[bytes]
+    left: Sequence[bytes | None]
+
+
 @dataclass
 class _Slice:
-    """Rows that become columns together; all lists run in parallel."""
+    """Rows that become columns together."""
 
-    events: list[Event] = field(default_factory=list)
-    kinds: list[tuple[int, int]] = field(default_factory=list)
-    uids: list[str] = field(default_factory=list)
-    sources: list[str] = field(default_factory=list)
-    offsets: list[int] = field(default_factory=list)
-    received: list[datetime] = field(default_factory=list)
-    receivers: list[str] = field(default_factory=list)
-    bodies: list[bytes] = field(default_factory=list)
-    unmapped: list[bytes | None] = field(default_factory=list)
+    rows: list[tuple[Any, ...]] = field(default_factory=list)
     size: int = 0
 
     def full(self) -> bool:
-        return self.size > _SLICE_BYTES or len(self.events) >= _SLICE_RECORDS
+        return self.size > _SLICE_BYTES or len(self.rows) >= _SLICE_RECORDS
 
     def clear(self) -> None:
-        vars(self).update(vars(_Slice()))
+        self.rows, self.size = [], 0
 
-    def drop(self, rows: Mapping[int, tuple[str, str]]) -> None:
-        for one in fields(self):
-            values = getattr(self, one.name)
-            if isinstance(values, list):
-                kept = [value for index, value in enumerate(values) if index not in rows]
-                setattr(self, one.name, kept)
+    def drop(self, out: Mapping[int, tuple[str, str]]) -> None:
+        self.rows = [row for index, row in enumerate(self.rows) if index not in out]
+
+    def across(self) -> _Line:
+        return _Line(*zip(*self.rows, strict=True)) if self.rows else _Line(*([()] * len(_Line._fields)))
 
 
 def _joined(rest: dict[str, Any] | None, left: bytes | None) -> bytes | None:
@@ -183,47 +197,40 @@ class Normaliser:
     def _frame(self, frame: Frame, part: _Slice, rejects: list[Reject]) -> Iterator[None]:
         """Rows of one frame into ``part``; yields whenever ``part`` is full."""
         records = frame.records
-        received = _EPOCH + timedelta(microseconds=records.received_at // 1000)
-        state = _Frame(frame.number, records.source, records.receiver, received, records.bodies)
+        at = records.received_at // 1000
+        received = _EPOCH + timedelta(microseconds=at)
+        state = _Frame(Offset(frame.number, 0).packed, records.receiver, at, records.bodies)
         zone = _stated_zone(records.attributes.get("zone", ""))
         circumstances = Circumstances(received, zone or self._zone, records.attributes)
         opened = unwrapper(records.wrapping, circumstances)
         # a JSON record in no wrapping is its own payload: nothing to open
         plain = Hints(received) if records.wrapping == "none" else None
+        fixed = self._mapper_of(records.source)
         for index, body in enumerate(records.bodies):
             unwrapped: Unwrapped | None = None
             source = records.source
             try:
                 unwrapped = Unwrapped(body, plain) if plain is not None and body[:1] == b"{" else opened(body)
-                mapper = self._mapper(records.source, unwrapped)
+                mapper = fixed or self._mapper(records.source, unwrapped)
                 source = mapper.source.id
-                row = mapper.row(unwrapped, zone)
-                self._add(part, state, mapper, unwrapped, row, index)
+                part.rows.append(state.line(mapper, unwrapped, mapper.row(unwrapped, zone), index))
             except Unmappable as verdict:
                 rejects.append(self._reject(Offset(frame.number, index), source, unwrapped, verdict))
-            if part.full():
-                yield
+            else:
+                part.size += len(body)
+                if part.full():
+                    yield
+
+    def _mapper_of(self, label: str) -> Mapper | None:
+        """The mapper of a label that says all, whatever the record is."""
+        mapper = self._mappers.get(label)
+        return None if mapper is None or self._router.has_siblings(mapper.source) else mapper
 
     def _mapper(self, label: str, unwrapped: Unwrapped) -> Mapper:
         if label == "auto":
             return self._mappers[self._router.route(unwrapped).id]
         source = self._router.labelled(label)
         return self._mappers[self._router.sibling(source, unwrapped.payload).id]
-
-    def _add(
-        self, part: _Slice, frame: _Frame, mapper: Mapper, unwrapped: Unwrapped, row: Row, index: int
-    ) -> None:
-        body = frame.bodies[index]
-        part.events.append(row.event)
-        part.kinds.append(row.kind)
-        part.uids.append(frame.uid(mapper.prefix, body, index, row.timeless))
-        part.sources.append(mapper.source.id)
-        part.offsets.append(Offset(frame.number, index).packed)
-        part.received.append(frame.received)
-        part.receivers.append(frame.receiver)
-        part.bodies.append(body)
-        part.unmapped.append(_joined(unwrapped.rest, row.left) if unwrapped.rest else row.left)
-        part.size += len(body)
 
     def _reject(self, offset: Offset, label: str, unwrapped: Unwrapped | None, verdict: Unmappable) -> Reject:
         candidates: tuple[str, ...] = ()
@@ -234,27 +241,30 @@ class Normaliser:
 
     def _columns(self, part: _Slice, rejects: list[Reject]) -> pa.Table:
         """The slice as a table; rows that do not fit their columns become rejects."""
-        if out := _not_text(part.unmapped):
-            self._drop(part, out, rejects)
+        line = part.across()
+        if out := _not_text(line.left):
+            line = self._drop(part, out, rejects)
         try:
-            filled = columns.mapped(part.events)
+            filled = columns.mapped(line.events)
         except columns.Misfit as misfit:
-            self._drop(part, {i: ("wrong-shape", why) for i, why in misfit.rows.items()}, rejects)
-            filled = columns.mapped(part.events)
-        count = len(part.events)
-        filled["category_uid"] = pa.array([kind[0] for kind in part.kinds], pa.int32())
-        filled["type_uid"] = pa.array([kind[1] for kind in part.kinds], pa.int64())
-        filled["event_uid"] = pa.array(part.uids, pa.string())
-        filled["source"] = pa.array(part.sources, pa.string())
-        filled["journal_offset"] = pa.array(part.offsets, pa.int64())
-        filled["ingested_at"] = pa.array(part.received, TIME)
-        filled["receiver"] = pa.array(part.receivers, pa.string())
-        filled["raw"] = columns.texts(part.bodies)
-        filled["unmapped"] = pa.array(part.unmapped, pa.binary()).cast(pa.string())
+            line = self._drop(part, {i: ("wrong-shape", why) for i, why in misfit.rows.items()}, rejects)
+            filled = columns.mapped(line.events)
+        count = len(line.events)
+        filled["category_uid"] = pa.array([kind[0] for kind in line.kinds], pa.int32())
+        filled["type_uid"] = pa.array([kind[1] for kind in line.kinds], pa.int64())
+        filled["event_uid"] = pa.array(line.uids, pa.string())
+        filled["source"] = columns.array(line.sources, pa.string())
+        filled["journal_offset"] = pa.array(line.offsets, pa.int64())
+        filled["ingested_at"] = pa.array(line.received, pa.int64()).view(TIME)
+        filled["receiver"] = columns.array(line.receivers, pa.string())
+        filled["raw"] = columns.texts(line.bodies)
+        filled["unmapped"] = pa.array(line.left, pa.binary()).cast(pa.string())
         return columns.table(filled, count)
 
-    def _drop(self, part: _Slice, out: dict[int, tuple[str, str]], rejects: list[Reject]) -> None:
+    def _drop(self, part: _Slice, out: dict[int, tuple[str, str]], rejects: list[Reject]) -> _Line:
+        line = part.across()
         for row, (code, why) in out.items():
-            source = part.sources[row]
-            rejects.append(Reject(Offset.unpack(part.offsets[row]), source, code, f"source {source}: {why}"))
+            source = line.sources[row]
+            rejects.append(Reject(Offset.unpack(line.offsets[row]), source, code, f"source {source}: {why}"))
         part.drop(out)
+        return part.across()

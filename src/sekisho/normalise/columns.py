@@ -66,9 +66,9 @@ def _instants(values: Sequence[Any]) -> pa.Array:
     return pa.array(since, pa.duration("us")).view(TIME)
 
 
-def _array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+def array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
     """The column; one text (or nothing) for all rows is converted but once."""
-    first = values[0]
+    first = values[0] if values else ...
     if (first is None or type(first) is str) and first == values[-1] and values.count(first) == len(values):
         return (
             pa.nulls(len(values), kind) if first is None else pa.repeat(pa.scalar(first, kind), len(values))
@@ -88,7 +88,7 @@ def _filled(names: Iterable[str], columns: Iterable[Sequence[Any]]) -> dict[str,
     for name, values in zip(names, columns, strict=True):
         kind = _TYPES[name]
         try:
-            arrays[name] = _array(values, kind)
+            arrays[name] = array(values, kind)
         except _MISFITS:
             misfits.update(_offenders(name, values, kind))
         if name in _TIMES:

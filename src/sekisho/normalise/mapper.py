@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, tzinfo
-from typing import Any, NamedTuple
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -32,13 +32,8 @@ _FAULTS = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, 
 _NOT_KNOWN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
-class Row(NamedTuple):
-    """A finished row. ``left`` is what the mapping left over, a JSON object or nothing."""
-
-    event: Event
-    kind: tuple[int, int]
-    left: bytes | None
-    timeless: bool
+#: A finished row: event, (category, type), what the mapping left over (a JSON object), whether it is timeless
+Row = tuple[Event, tuple[int, int], bytes | None, bool]
 
 
 def _fault(source: AnySource, error: Exception) -> Unmappable:
@@ -131,7 +126,7 @@ class Mapper:
         event.setdefault("metadata_product_name", self.source.product)
         event.setdefault("metadata_product_vendor_name", self.source.vendor)
         left = self._left(unwrapped.payload, record) if extended is None else extended.left(record, kept)
-        return Row(event, kind, left, timeless)
+        return event, kind, left, timeless
 
     def _left(self, payload: bytes, record: Any) -> bytes | None:
         if self._learner is None:

@@ -53,6 +53,10 @@ class Router:
             known = ", ".join(sorted(self._sources))
             raise Unmappable("unknown-source", f"no source is called {label!r}; there are: {known}") from None
 
+    def has_siblings(self, source: AnySource) -> bool:
+        """Whether ``sibling`` looks at the record."""
+        return source.id in self._notation
+
     def sibling(self, source: AnySource, payload: bytes) -> AnySource:
         """A label of one Windows source only says "a Windows event": its provider decides which it is."""
         if source.id not in self._notation:

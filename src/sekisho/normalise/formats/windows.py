@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from sekisho.contract import Hints, Unmappable, WindowsEvent
-from sekisho.normalise.formats import windows_evtx, windows_json, windows_xml
+from sekisho.normalise.formats import windows_beat, windows_evtx, windows_json, windows_xml
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -21,6 +21,8 @@ def parse(payload: bytes, hints: Hints) -> WindowsEvent:
     start = payload[:1]
     if start == b"{":
         if payload.startswith(b'{"Event":') and (event := windows_evtx.parse(payload)) is not None:
+            return event
+        if b'"winlog"' in payload and (event := windows_beat.parse(payload)) is not None:
             return event
         try:
             return windows_json.parse(_decode(payload), hints)
