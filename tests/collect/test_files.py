@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import json
 import random
 import resource
+import signal
 import struct
 import tarfile
+import time
 import zipfile
 from collections import Counter
 from pathlib import Path
@@ -17,9 +20,13 @@ import pytest
 import zstandard
 
 from sekisho.collect import files
+from sekisho.collect.evtx_worker import Worker, _ends, by_record, parse
 from sekisho.collect.files import Chunk
+from sekisho.collect.intake import Intake, Order
+from sekisho.collect.ledger import Ledger
 from sekisho.collect.recognise import recognise
 from sekisho.collect.unpack import Limits
+from sekisho.model import Records
 
 DEFAULT = Limits()
 NDJSON = b'{"n":1}\n{"n":2}\n{"n":3}\n'
@@ -293,9 +300,11 @@ def test_memory_stays_flat_on_a_large_file(tmp_path: Path) -> None:
 def tally(path: Path) -> tuple[Counter[str], list[str]]:
     counts: Counter[str] = Counter()
     troubles: list[str] = []
-    for chunk in files.read_path(path):
-        counts[chunk.format] += len(chunk.bodies)
-        troubles += [trouble.code for trouble in chunk.troubles]
+    with Worker() as parser:
+        for chunk in files.read_path(path, parser=parser):
+            counts[chunk.format] += len(chunk.bodies)
+            troubles += [trouble.code for trouble in chunk.troubles]
+        assert parser.starts <= 1
     return counts, troubles
 
 
@@ -307,18 +316,19 @@ def test_sigma_regression_recordings(shared_data: Path) -> None:
     assert troubles == []
 
 
-def evtx_file(shared_data: Path) -> bytes:
-    """The largest EVTX file of the regression data."""
+def evtx_file(shared_data: Path, ending: str = "", records: int = 0) -> bytes:
+    """Of the regression data: the file of that name, or the largest; with so many records in its chunk."""
     best = b""
     with (shared_data / "sigma" / "sigma-regression.tar.zst").open("rb") as packed:
         whole = zstandard.ZstdDecompressor().stream_reader(packed).read()
     with tarfile.open(fileobj=io.BytesIO(whole)) as archive:
         for info in archive:
-            if info.name.endswith(".evtx"):
+            if info.name.endswith(ending or ".evtx"):
                 member = archive.extractfile(info)
                 assert member is not None
                 data = member.read()
-                best = max(best, data, key=lambda d: (len(d), d.count(b"\x2a\x2a\x00\x00")))
+                if not records or len(list(_ends(data[4096 : 4096 + 65536]))) >= records:
+                    best = max(best, data, key=lambda d: (len(d), d.count(b"\x2a\x2a\x00\x00")))
     return best
 
 
@@ -338,6 +348,67 @@ def test_evtx_damaged_chunks_are_named_and_good_ones_kept(shared_data: Path) -> 
     assert ("evtx-cut-off", "chunk 4") in places
     whole = [body for c in got for body in c.bodies]
     assert len(whole) >= 2 * len(bodies(header + chunk))
+
+
+#: A recording in which one byte, the value of an attribute's type, makes the parser loop for ever.
+LOOPS_IN = "proc_creation_win_curl_custom_user_agent/85de1f22-d189-44e4-8239-dc276b45379b.evtx"
+LOOPS_AT, LOOPS_WITH = 6154 - 4096, 144
+
+
+def looping_chunk(shared_data: Path) -> tuple[bytes, bytes]:
+    """Header of the file, and its chunk with the bad byte."""
+    data = evtx_file(shared_data, LOOPS_IN)
+    chunk = bytearray(data[4096 : 4096 + 65536])
+    chunk[LOOPS_AT] = LOOPS_WITH
+    return data[:4096], bytes(chunk)
+
+
+def test_evtx_that_hangs_the_parser_costs_its_chunk_only(shared_data: Path) -> None:
+    header, bad = looping_chunk(shared_data)
+    good = evtx_file(shared_data, LOOPS_IN)[4096:]
+    began = time.monotonic()
+    (chunk,) = chunks(header + good + bad + good)
+    assert len(chunk.bodies) == 2
+    assert chunk.whole
+    assert [t.place for t in chunk.troubles if t.code == "evtx-stuck"] == ["chunk 1"]
+    assert "chunk 2" not in {t.place for t in chunk.troubles}
+    assert time.monotonic() - began < 30  # two seconds of processor time on a busy machine
+
+
+def test_evtx_record_by_record_gives_the_same(shared_data: Path) -> None:
+    """What is done after a hang, with a chunk of several records that has none."""
+    chunk = evtx_file(shared_data, "", records=5)[4096 : 4096 + 65536]
+    told: list[bytes] = []
+    try:
+        by_record(chunk, lambda parsed: told.extend(parsed.records))
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+    assert told == parse(chunk).records
+    assert len(told) >= 5
+
+
+@pytest.mark.slow
+def test_evtx_is_given_up_after_three_hangs_and_stays_unfinished(shared_data: Path, tmp_path: Path) -> None:
+    header, bad = looping_chunk(shared_data)
+    good = evtx_file(shared_data, LOOPS_IN)[4096:]
+    path = tmp_path / "hostile.evtx"
+    path.write_bytes(header + good + bad * 3 + good * 2)
+    kept: list[bytes] = []
+
+    def append(records: Records) -> int:
+        kept.extend(records.bodies)
+        return 0
+
+    with Ledger(tmp_path / "ledger") as ledger, Worker() as parser:
+        intake = Intake(ledger, append, now=lambda: 7, wait=lambda s: None, order=Order(), parser=parser)
+        outcome = intake.path(path)
+        assert [t.place for t in outcome.troubles if t.code == "evtx-given-up"] == ["from chunk 4"]
+        assert (len(kept), outcome.records) == (1, 1)
+        entry = ledger.find(hashlib.sha256(path.read_bytes()).hexdigest())
+        assert entry is not None
+        assert (entry.bodies, entry.finished) == (1, False)
+        again = intake.path(path)
+        assert (again.records, again.already, len(kept)) == (0, 1, 1)
 
 
 @pytest.mark.parametrize("seed", range(20))

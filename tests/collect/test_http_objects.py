@@ -6,6 +6,7 @@ import json
 import time
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -122,3 +123,30 @@ def test_ndjson_bodies() -> None:
     assert records(b"[2026-05-14] a line\nand one\n", "text/plain") == [b"[2026-05-14] a line", b"and one"]
     assert records(b'{\n "a": 1\n}\n{"b":2}', "application/json") == [b'{\n "a": 1\n}', b'{"b":2}']
     assert records(b"nul \x00 and \xff\r\n\n", "") == [b"nul \x00 and \xff"]
+
+
+@given(st.lists(VALUES, max_size=8), st.sampled_from([None, 2]))
+def test_array_elements_are_counted_by_brackets_alone(values: list[object], indent: int | None) -> None:
+    body = json.dumps(values, indent=indent).encode()
+    assert [json.loads(element) for element in objects.array(body, max(1, len(values)))] == values
+    if len(values) > 1:
+        with pytest.raises(objects.TooMany):
+            objects.array(body, len(values) - 1)
+
+
+def test_too_many_small_records_are_refused_early() -> None:
+    many = objects.RECORDS + 1
+    for data in (b"{}" * many, b"{}\n" * many, b"[" + b"{}," * many + b"{}]", b"[" + b"1," * many + b"1]"):
+        with pytest.raises(objects.TooMany):
+            records(data, "application/json")
+    with pytest.raises(objects.TooMany):
+        records(b"x\n" * many, "text/plain")
+    with pytest.raises(objects.TooMany):
+        bulk.parse(b'{"index":{}}\n{}\n' * many, "")
+    assert len(records(b"x\n" * objects.RECORDS, "text/plain")) == objects.RECORDS
+
+
+def test_a_bad_line_does_not_swallow_good_ones() -> None:
+    body = b'{"a": oops\n{"good":1}\n}\n{"good":2}'
+    good = [piece.body for piece in objects.split(body, DECODER) if piece.value is not None]
+    assert good == [b'{"good":1}', b'{"good":2}']

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from sekisho.model import Refused
 
+_BY_NUMBER = Path("/proc/self/fd")
 #: bytes of ``sun_path`` without its end mark: Linux; other systems have 104 with it
-LONGEST = 107 if os.path.isdir("/proc/self/fd") else 103
+LONGEST = 107 if _BY_NUMBER.is_dir() else 103
 
 
 @contextmanager
@@ -23,10 +24,10 @@ def short(path: Path) -> Iterator[str]:
     if len(os.fsencode(path)) <= LONGEST:
         yield str(path)
         return
-    if not os.path.isdir("/proc/self/fd"):
+    if not _BY_NUMBER.is_dir():
         raise Refused(f"{path} is too long for a Unix socket ({LONGEST} bytes)", "use a shorter data folder")
     folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        yield f"/proc/self/fd/{folder}/{path.name}"
+        yield f"{_BY_NUMBER}/{folder}/{path.name}"
     finally:
         os.close(folder)
