@@ -99,8 +99,8 @@ def show(obj: Global, offset: str) -> None:
 @click.pass_obj
 def retry(obj: Global, source: str, code: str, retry_as: str, dry_run: bool) -> None:
     """Try again, after the source was mended, or as another source."""
-    if retry_as and retry_as not in wiring.content().sources:
-        known = ", ".join(sorted(wiring.content().sources))
+    if retry_as and retry_as not in wiring.content().receivable():
+        known = ", ".join(wiring.content().receivable())
         raise Refused(f"no source is called {retry_as!r}", f"one of: {known}")
     rejects = Rejects(obj.settings.journal_dir)
     chosen = sum(number for s, c, number in rejects.counts() if source in ("", s) and code in ("", c))

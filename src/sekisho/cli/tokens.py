@@ -47,7 +47,7 @@ def create(obj: Global, name: str, source: str, as_json: bool) -> None:
     if not obj.settings.secrets_dir.is_dir():
         raise Refused(f"{obj.data} is not a data folder of Sekisho yet", "start it once: sekisho up")
     if source:
-        known = sorted(discover().sources)
+        known = discover().receivable()
         if source not in known:
             raise Refused(f"there is no source '{source}'", f"sources there are: {', '.join(known)}")
     token = _tokens(obj).create(name, now=wiring.now().timestamp(), source=source)

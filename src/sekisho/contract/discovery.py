@@ -38,6 +38,10 @@ class Content:
     sigma: Mapping[str, Path]
     files: Mapping[str, Path]
 
+    def receivable(self) -> list[str]:
+        """Ids of the sources that somebody may send: all but the platform's own."""
+        return sorted(source.id for source in self.sources.values() if not source.internal)
+
 
 def cases_of(path: Path) -> Path:
     """Where the cases of a content file lie: a folder for a source, a YAML file for a rule."""

@@ -30,6 +30,10 @@ class Rule:
     master-data tables of ``sekisho.contract.tables``. It returns one row per matching event with at
     least all columns of ``events`` (``SELECT e.*, ...``); further columns are facts for ``tell``.
 
+    ``scope`` is SQL over the columns of one event. ``query`` and ``unjudged`` see only the events for which
+    it holds, and do not run on a batch that has none (the more it leaves out, the cheaper the rule).
+    ``events`` holds the columns that the rule's SQL names; ``tell`` gets all.
+
     Two more tables are there: ``source_systems`` (source, system) and ``account_keys`` (the accounts with
     ``source``, ``*`` for every one, and ``key``, the name in lower case).
 
@@ -38,8 +42,11 @@ class Rule:
 
     To each row that ``tell`` gets the detector adds facts of the world, worded for a person:
     ``zone`` (IANA zone of the person, Asia/Tokyo if unknown), ``local_day`` (date there), ``local_time``,
-    ``jst``, ``person_name`` (name and number), ``who`` (person, else account, else ``?``), ``network``
-    (/24 or /64 of ``src_endpoint_ip``), ``where`` (address, country and kind of network).
+    ``jst``, ``when`` (``jst``, and ``local_time`` in brackets where the person's clock shows another time),
+    ``person_name`` (name and number), ``who`` (person, else account, else ``?``), ``network`` (/24 or /64
+    of ``src_endpoint_ip``), ``where`` (address, country and kind of network, ``?`` if not recorded),
+    ``from_ja`` and ``from_en`` (the clause "、接続元 …", ", from …"; empty if not recorded). Other moments
+    are worded by ``sekisho.model.moment``.
 
     ``unjudged`` is SQL with the columns ``reason`` and ``events``: how many events of the batch the rule
     could not judge, and why (empty: it judges every event it has the columns for).
@@ -63,3 +70,4 @@ class Rule:
     author: str = "Sekisho"
     reference: str = ""
     unjudged: str = ""
+    scope: str = "true"

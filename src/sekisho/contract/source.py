@@ -94,6 +94,8 @@ class Source(Generic[T]):
 
     ``zone`` names the IANA zone of times without offset, only if the vendor's documentation does.
     ``advisory`` lists the advisory IDs that this log serves; ``switch_on`` says how to turn it on.
+    ``internal``: only the platform itself writes it. It is never taken from a network receiver and never
+    recognised by content, so that nobody who may send logs can forge the platform's own audit trail.
     """
 
     id: str
@@ -110,6 +112,7 @@ class Source(Generic[T]):
     zone: str | None = None
     #: systems of the master data's ``accounts`` table whose accounts appear in this source
     systems: tuple[str, ...] = field(default=())
+    internal: bool = False
 
 
 AnySource = Source[Any]

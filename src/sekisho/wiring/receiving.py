@@ -62,7 +62,7 @@ async def receivers(
         counters,
         tokens=Tokens(settings.secrets_dir / "tokens.json"),
         collect=collect,
-        source_ids=frozenset(found.sources),
+        source_ids=frozenset(found.receivable()),
         sourcetypes=sourcetypes(found),
         now=now_ns,
         extra_routes=extra_routes,

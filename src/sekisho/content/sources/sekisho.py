@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from sekisho.contract import Hints, Json, Recognise, Source, Unmappable
@@ -26,11 +25,8 @@ SOURCE = Source(
     product="Sekisho",
     decode=Json[Any](Native),
     map=to_event,
-    recognise=Recognise(
-        marks=(b'"class_uid"', b'"metadata"', b'"activity_id"'),
-        pattern=re.compile(rb'"product"\s*:\s*\{[^{}]*"name"\s*:\s*"Sekisho"'),
-        rank=10,
-    ),
+    recognise=Recognise(),
+    internal=True,
     reference="https://schema.ocsf.io/1.8.0/",
     switch_on=Text(ja="常に記録される", en="Always on"),
     advisory=("A10",),
