@@ -55,9 +55,9 @@ def licence(name: str) -> str:
     Raises ``PackageNotFoundError`` for a package that is not installed.
     """
     told = metadata.metadata(name)
-    if expression := told.get("License-Expression"):
+    for expression in told.get_all("License-Expression", []):
         return str(expression)
-    short = str(told.get("License") or "").strip()
+    short = "".join(told.get_all("License", [])).strip()
     if short and "\n" not in short and len(short) <= 60:
         return short
     classified = [
