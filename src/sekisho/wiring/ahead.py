@@ -50,6 +50,16 @@ class Ahead:
         self._begun: Taken | None = None
         self._used_at = 0.0
 
+    @property
+    def busy(self) -> bool:
+        """Whether the worker has a batch."""
+        return self._begun is not None
+
+    @property
+    def pid(self) -> int:
+        """Process number of the worker; 0 if there is none."""
+        return self._worker.pid if self._worker is not None else 0
+
     def read(self, start: int, max_records: int) -> Taken:
         """The batch that was begun early, or the next one from the journal."""
         if self._begun is not None and self._begun.frames and self._begun.frames[0].number == start:
@@ -105,15 +115,22 @@ class Worker:
                 start_new_session=True,
             )
         self._socket = ours
+        self.pid = self._process.pid
 
     def ask(self, start: int, end: int) -> None:
         self._socket.sendall(start.to_bytes(_LENGTH, "big") + end.to_bytes(_LENGTH, "big"))
 
     def answer(self) -> Normalised:
         """Waits for it. Raises ``RuntimeError`` if the worker ended instead."""
+        try:
+            return self._answer()
+        except (EOFError, ConnectionError) as error:
+            raise RuntimeError(f"the normalising process ended with status {self._process.wait()}") from error
+
+    def _answer(self) -> Normalised:
         head, files, _, _ = socket.recv_fds(self._socket, _LENGTH, 1)
         if len(head) < _LENGTH or not files:
-            raise RuntimeError(f"the normalising process ended with status {self._process.wait()}")
+            raise EOFError("no answer")
         with os.fdopen(files[0], "rb") as file:
             said = msgspec.msgpack.decode(_exactly(self._socket, int.from_bytes(head, "big")), type=_Answer)
             with pa.memory_map(f"/dev/fd/{file.fileno()}") as mapped:
