@@ -21,7 +21,7 @@ def rule(selection: Any, condition: str = "s", **more: Any) -> str:
         "logsource": {"category": "process_creation", "product": "windows"},
         "detection": {"s": selection, "condition": condition}, "level": "high", **more,
     }  # fmt: skip
-    return yaml.safe_dump(document, allow_unicode=True, sort_keys=False)
+    return yaml.safe_dump(document, sort_keys=False)
 
 
 def compiled(text: str) -> SigmaRule:

@@ -1,40 +1,30 @@
-"""Runs all rules over a batch in one private DuckDB and makes findings of what they match."""
+"""Runs all rules over a batch in one private DuckDB and makes findings of what they match.
+
+Planning and scanning cost more than judging, so the columns that rules name are put into one table once a
+batch, all statements are prepared once, and a rule none of whose events are there does not run. Only
+what matches is taken from the batch in full width.
+"""
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from sekisho.contract import TABLES, Context, Rule, Told
+from sekisho.contract import TABLES, Context, Rule
 from sekisho.detect.facts import Facts
+from sekisho.detect.findings import findings
 from sekisho.detect.sigma import SigmaRule
-from sekisho.model import Evidence, Finding
+from sekisho.model import Finding
 from sekisho.ocsf import EVENT_SCHEMA
-
-#: Pieces of evidence that one finding of one batch carries; ``count`` says how many there were.
-EVIDENCE_KEPT = 1000
 
 #: Sigma conditions in one query (DuckDB plans a very wide projection slowly).
 _TOGETHER = 250
-
-#: Shown for each piece of evidence where the rule does not say.
-_SHOWN = (
-    "account",
-    "src_endpoint_ip",
-    "device_hostname",
-    "activity_name",
-    "metadata_event_code",
-    "status",
-    "process_cmd_line",
-    "api_operation",
-    "resource_name",
-    "message",
-)
 
 #: The table ``accounts`` by source and folded name, for the joins of rules (``*``: every source).
 _ACCOUNT_KEYS = """
@@ -45,19 +35,18 @@ SELECT CASE WHEN a.system = '*' THEN '*' ELSE coalesce(s.source, lower(trim(a.sy
 FROM accounts a LEFT JOIN source_systems s ON lower(trim(s.system)) = lower(trim(a.system))
 """
 
+#: Every batch has these in ``events``, whatever rules name.
+_ALWAYS = frozenset(["event_uid", "time", "source", "class_uid"])
+
 
 class _Asked(NamedTuple):
-    """The prepared statements for the Sigma rules of one log source."""
+    """The prepared statements for Sigma rules of one log source."""
 
+    rules: tuple[SigmaRule, ...]
     columns: tuple[str, ...]
     fill: str
     run: str
     clear: str
-
-
-class _Hit(NamedTuple):
-    event: Mapping[str, Any]
-    told: Told
 
 
 class Detector:
@@ -74,15 +63,23 @@ class Detector:
         *,
         systems: Mapping[str, tuple[str, ...]] | None = None,
         memory: str = "256MB",
-        threads: int = 2,
+        threads: int = 1,
     ) -> None:
         self.rules = tuple(rules)
         self.unjudged: Counter[tuple[str, str]] = Counter()
         self._queried = [rule for rule in rules if not isinstance(rule, SigmaRule)]
-        self._scopes: dict[str, list[SigmaRule]] = defaultdict(list)
+        by_scope: dict[str, list[SigmaRule]] = defaultdict(list)
         for rule in rules:
             if isinstance(rule, SigmaRule):
-                self._scopes[rule.scope].append(rule)
+                by_scope[rule.scope].append(rule)
+        self._sigma = [
+            (scope, tuple(together[start : start + _TOGETHER]))
+            for scope, together in by_scope.items()
+            for start in range(0, len(together), _TOGETHER)
+        ]
+        self._scopes = {scope: n for n, scope in enumerate(dict.fromkeys(rule.scope for rule in rules))}
+        texts = [f"{rule.query} {rule.unjudged}" for rule in self._queried]
+        self._columns = _named(*self._scopes, *texts)
         self._asked: dict[tuple[str, str], _Asked] = {}
         self._facts: Facts | None = None
         self._db = duckdb.connect(
@@ -106,34 +103,49 @@ class Detector:
                 }
             ),
         )
+        self._table("batch", EVENT_SCHEMA.empty_table().select(self._columns))
 
     def run(self, events: pa.Table, context: Context) -> list[Finding]:
         """Findings of ``events`` (EVENT_SCHEMA), ordered by rule, subject and anchor."""
+        if not self.rules:
+            return []
         facts = self._load(context)
         if events.num_rows == 0:
             return []
-        self._db.register("events", events)
+        self._fill(events)
+        present = self._present()
+        found = [
+            finding
+            for rule, matched in self._matches(events, present)
+            if matched.num_rows
+            for finding in findings(rule, matched, facts)
+        ]
+        self._count_unjudged(present)
+        return sorted(found, key=lambda finding: (finding.rule, finding.subject, finding.anchor))
+
+    def _fill(self, events: pa.Table) -> None:
+        self._db.execute("TRUNCATE batch")
+        self._db.register("incoming", events.select(self._columns))
         try:
-            findings = [
-                finding
-                for rule, matched in self._matches(events)
-                if matched.num_rows
-                for finding in _findings(rule, matched, facts)
-            ]
-            self._count_unjudged()
+            self._db.execute("INSERT INTO batch SELECT * FROM incoming")
         finally:
-            self._db.unregister("events")
-        return sorted(findings, key=lambda finding: (finding.rule, finding.subject, finding.anchor))
+            self._db.unregister("incoming")
 
-    def _matches(self, events: pa.Table) -> Iterator[tuple[Rule, pa.Table]]:
+    def _present(self) -> frozenset[str]:
+        """The scopes that at least one event is in."""
+        (row,) = zip(*self._execute("scopes").to_pydict().values(), strict=True)
+        return frozenset(scope for scope, flag in zip(self._scopes, row, strict=True) if flag)
+
+    def _matches(self, events: pa.Table, present: frozenset[str]) -> Iterator[tuple[Rule, pa.Table]]:
         for rule in self._queried:
-            yield rule, self._query(rule, rule.query)
-        for scope, together in self._scopes.items():
-            for start in range(0, len(together), _TOGETHER):
-                yield from self._sigma(scope, together[start : start + _TOGETHER], events)
+            if rule.scope in present:
+                yield rule, _whole(self._query(rule, "query"), events, rule)
+        for scope, together in self._sigma:
+            if scope in present:
+                yield from self._sigma_matches(scope, together, events)
 
-    def _sigma(
-        self, scope: str, together: Sequence[SigmaRule], events: pa.Table
+    def _sigma_matches(
+        self, scope: str, together: tuple[SigmaRule, ...], events: pa.Table
     ) -> Iterator[tuple[Rule, pa.Table]]:
         """All conditions of one log source in one query that yields only the rows that any matches."""
         asked = self._asked.get((scope, together[0].id)) or self._prepare(scope, together)
@@ -150,9 +162,9 @@ class Detector:
         for number, rule in enumerate(together, start=1):
             mine = sorted(row[0] for row in found if row[number])
             if mine:
-                yield rule, events.take(pa.array(mine, pa.int64()))
+                yield rule, _rows(events, mine)
 
-    def _prepare(self, scope: str, together: Sequence[SigmaRule]) -> _Asked:
+    def _prepare(self, scope: str, together: tuple[SigmaRule, ...]) -> _Asked:
         """Planning some hundred conditions takes longer than a batch: it is done once."""
         name = f"sigma_{len(self._asked)}"
         named = {alias: sql for rule in together for alias, sql in rule.fields}
@@ -168,21 +180,42 @@ class Detector:
         self._db.execute(
             f"PREPARE {name}_run AS SELECT * FROM (SELECT _row, {flags} FROM {name}) WHERE {some}"  # noqa: S608 - as above
         )
-        asked = _Asked(columns, f"INSERT INTO {name} {select}", f"EXECUTE {name}_run", f"TRUNCATE {name}")
+        asked = _Asked(
+            together, columns, f"INSERT INTO {name} {select}", f"EXECUTE {name}_run", f"TRUNCATE {name}"
+        )
         self._asked[scope, together[0].id] = asked
         return asked
 
-    def _query(self, rule: Rule, query: str) -> pa.Table:
+    def _query(self, rule: Rule, kind: str) -> pa.Table:
         try:
-            return self._db.sql(query).to_arrow_table()
+            return self._execute(_statement(rule, kind))
         except duckdb.Error as error:
-            error.add_note(f"in the query of rule {rule.id}")
+            error.add_note(f"in the {kind} of rule {rule.id}")
             raise
 
-    def _count_unjudged(self) -> None:
+    def _execute(self, name: str) -> pa.Table:
+        return self._db.sql(f"EXECUTE {name}").to_arrow_table()
+
+    def _plan(self) -> None:
+        """Statements of all rules; a rule with a broken one fails here, whatever the batch holds."""
+        flags = ", ".join(f"coalesce(bool_or({scope}), false)" for scope in self._scopes)
+        self._db.execute(f"PREPARE scopes AS SELECT {flags} FROM batch")  # noqa: S608 - rules are code
         for rule in self._queried:
-            if rule.unjudged:
-                for row in self._query(rule, rule.unjudged).to_pylist():
+            for kind, query in (("query", rule.query), ("unjudged", rule.unjudged)):
+                events = f"events AS NOT MATERIALIZED (SELECT * FROM batch WHERE {rule.scope})"  # noqa: S608 - as above
+                try:
+                    if query:
+                        self._db.execute(
+                            f"PREPARE {_statement(rule, kind)} AS WITH {events} SELECT * FROM ({query})"  # noqa: S608 - as above
+                        )
+                except duckdb.Error as error:
+                    error.add_note(f"in the {kind} of rule {rule.id}")
+                    raise
+
+    def _count_unjudged(self, present: frozenset[str]) -> None:
+        for rule in self._queried:
+            if rule.unjudged and rule.scope in present:
+                for row in self._query(rule, "unjudged").to_pylist():
                     if row["events"]:
                         self.unjudged[rule.id, row["reason"]] += row["events"]
 
@@ -191,6 +224,8 @@ class Detector:
             for name in TABLES:
                 self._table(name, context.tables[name])
             self._db.execute(_ACCOUNT_KEYS)
+            if self._facts is None:
+                self._plan()
             self._facts = Facts(context)
         return self._facts
 
@@ -200,68 +235,32 @@ class Detector:
         self._db.unregister("incoming")
 
 
-def _findings(rule: Rule, matched: pa.Table, facts: Facts) -> list[Finding]:
-    """Group by what the rule says it is about. A row that a join doubled counts once."""
-    groups: dict[tuple[str, str], dict[str, _Hit]] = defaultdict(dict)
-    for row in _rows(matched):
-        event = facts.add(row)
-        told = rule.tell(event)
-        hits = groups[told.subject, told.anchor]
-        known = hits.get(event["event_uid"])
-        if known is None or _weight(told) > _weight(known.told):
-            hits[event["event_uid"]] = _Hit(event, told)
-    return [_finding(rule, hits.values()) for hits in groups.values()]
+def _statement(rule: Rule, kind: str) -> str:
+    return '"' + f"{kind} {rule.id}".replace('"', "") + '"'
 
 
-def _rows(matched: pa.Table) -> Iterable[dict[str, Any]]:
-    rows: list[dict[str, Any]] = matched.to_pylist()
-    for row in rows:
-        for name in ("time", "ingested_at"):
-            if isinstance(row.get(name), datetime):
-                row[name] = row[name].astimezone(UTC)
-        yield row
+def _named(*sql: str) -> list[str]:
+    """The event columns that these texts name, in the schema's order."""
+    words = {word.lower() for text in sql for word in re.findall(r"\w+", text)} | _ALWAYS
+    return [name for name in EVENT_SCHEMA.names if name in words]
 
 
-def _weight(told: Told) -> tuple[int, str, str]:
-    return told.severity, told.what.ja, told.what.en
+def _rows(events: pa.Table, rows: Sequence[int]) -> pa.Table:
+    """Few rows are copied one by one: ``take`` would first join the chunks of every column."""
+    if len(rows) > 100:
+        return events.take(pa.array(rows, pa.int64()))
+    return pa.concat_tables([events.slice(row, 1) for row in rows]).combine_chunks()
 
 
-def _finding(rule: Rule, hits: Iterable[_Hit]) -> Finding:
-    """The gravest event speaks (the earliest of equals); all are evidence."""
-    ordered = sorted(hits, key=lambda hit: (hit.event["time"], hit.event["event_uid"]))
-    gravest = max(hit.told.severity for hit in ordered)
-    first = next(hit for hit in ordered if hit.told.severity == gravest)
-    shown = rule.shown or _SHOWN
-    return Finding(
-        rule=rule.id,
-        subject=first.told.subject,
-        anchor=first.told.anchor,
-        severity=gravest,
-        title=rule.title,
-        what=first.told.what,
-        why=rule.why,
-        todo=rule.todo,
-        advisory=rule.advisory,
-        attack=rule.attack,
-        evidence=tuple(_evidence(hit.event, shown) for hit in ordered[:EVIDENCE_KEPT]),
-        count=len(ordered),
-        person=first.event.get("person_uid") or "",
-        zone=first.event["zone"] if first.event.get("person_uid") else "",
-        author=rule.author,
-    )
-
-
-def _evidence(event: Mapping[str, Any], shown: Sequence[str]) -> Evidence:
-    facts = tuple((name, _text(event[name])) for name in shown if event.get(name) not in (None, ""))
-    return Evidence(event["time"], event["event_uid"], event["source"], facts)
-
-
-def _text(value: object) -> str:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value)[:2000]
-
-
-assert set(_SHOWN) <= set(EVENT_SCHEMA.names)
+def _whole(matched: pa.Table, events: pa.Table, rule: Rule) -> pa.Table:
+    """The matching rows with all columns of the events and the facts that the query added."""
+    if matched.num_rows == 0:
+        return matched
+    if "event_uid" not in matched.column_names:
+        raise ValueError(f"rule {rule.id}: its query must return all columns of events (SELECT e.*, ...)")
+    rows = pc.index_in(matched.column("event_uid"), events.column("event_uid"))
+    whole = _rows(events, rows.to_pylist())
+    for name in matched.column_names:
+        if name not in EVENT_SCHEMA.names:
+            whole = whole.append_column(name, matched.column(name))
+    return whole

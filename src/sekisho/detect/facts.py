@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from sekisho.contract import Context
+from sekisho.model import moment
 
 DEFAULT_ZONE = "Asia/Tokyo"
-_JST = ZoneInfo("Asia/Tokyo")
 
 
 class _Employment(NamedTuple):
@@ -38,24 +38,28 @@ class Facts:
             rows.sort(key=lambda row: row.start)
 
     def add(self, event: Mapping[str, Any]) -> dict[str, Any]:
-        """The event with ``zone``, ``local_day``, ``local_time``, ``jst``, ``person_name``, ``who``,
-        ``network`` and ``where`` (see ``contract.Rule``). ``time`` must not be null."""
+        """The event with ``zone``, ``local_day``, ``local_time``, ``jst``, ``when``, ``person_name``,
+        ``who``, ``network``, ``where``, ``from_ja`` and ``from_en`` (see ``contract.Rule``). ``time`` must not be null."""
         time: datetime = event["time"]
         person = event.get("person_uid") or ""
         row = self._employment(person, time)
         zone = row.zone if row else DEFAULT_ZONE
         local = time.astimezone(ZoneInfo(zone))
         name = f"{row.name} ({person})" if row else person
+        where = _where(event)
         return {
             **event,
             "zone": zone,
             "local_day": local.date().isoformat(),
             "local_time": f"{local:%Y-%m-%d %H:%M:%S} {zone}",
-            "jst": f"{time.astimezone(_JST):%Y-%m-%d %H:%M:%S} JST",
+            "jst": moment(time, seconds=True),
+            "when": moment(time, zone, seconds=True),
             "person_name": name,
             "who": name or event.get("account") or "?",
             "network": network(event.get("src_endpoint_ip")),
-            "where": _where(event),
+            "where": where or "?",
+            "from_ja": where and f"、接続元 {where}",
+            "from_en": where and f", from {where}",
         }
 
     def _employment(self, person: str, time: datetime) -> _Employment | None:
@@ -87,6 +91,6 @@ def _where(event: Mapping[str, Any]) -> str:
         event.get("src_net_name") or event.get("src_net_class"),
         event.get("src_as_org"),
     ]
-    address = event.get("src_endpoint_ip") or event.get("src_endpoint_hostname") or "?"
+    address = str(event.get("src_endpoint_ip") or event.get("src_endpoint_hostname") or "")
     known = ", ".join(str(part) for part in parts if part)
-    return f"{address} ({known})" if known else str(address)
+    return f"{address} ({known})" if known and address else address or known

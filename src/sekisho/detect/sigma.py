@@ -39,10 +39,9 @@ _SUBJECTS = (
 
 @dataclass(frozen=True)
 class SigmaRule(Rule):
-    """``scope``: SQL that selects the log source. ``condition``: SQL over the aliases of ``fields``
-    (alias, SQL over event columns). The detector evaluates all conditions of a scope together."""
+    """``scope`` selects the log source. ``condition``: SQL over the aliases of ``fields`` (alias, SQL over
+    event columns). The detector evaluates all conditions of a scope together."""
 
-    scope: str = "true"
     condition: str = "false"
     fields: tuple[tuple[str, str], ...] = ()
 
@@ -178,8 +177,8 @@ class _Spoken:
     advisory: tuple[str, ...]
 
 
-_FACTS_JA = "{jst}（{local_time}）、端末 {device}、利用者 {who}、接続元 {where}。{detail}"
-_FACTS_EN = "{jst} ({local_time}), device {device}, user {who}, from {where}. {detail}"
+_FACTS_JA = "{when}{device_ja}{user_ja}{from_ja}。{detail}"
+_FACTS_EN = "{when}{device_en}{user_en}{from_en}. {detail}"
 
 
 def _spoken(rule: sigma.rule.SigmaRule, own: bool) -> _Spoken:
@@ -239,9 +238,14 @@ def _teller(what: Text, severity: Severity) -> Callable[[Match], Told]:
             ),
             "",
         )
+        device = match.get("device_asset") or match.get("device_hostname")
+        user = match.get("person_name") or match.get("account")
         facts = {
             **match,
-            "device": match.get("device_asset") or match.get("device_hostname") or "-",
+            "device_ja": f"、端末 {device}" if device else "",
+            "device_en": f", device {device}" if device else "",
+            "user_ja": f"、利用者 {user}" if user else "",
+            "user_en": f", user {user}" if user else "",
             "detail": detail[:500],
         }
         return Told(subject, f"{match['source']} {match['local_day']}", severity, what.fill(facts))

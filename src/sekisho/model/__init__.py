@@ -2,6 +2,7 @@
 
 from sekisho.model.errors import ContentError, ContentProblem, Refused, Retry
 from sekisho.model.finding import Evidence, Finding, Severity
+from sekisho.model.moment import moment
 from sekisho.model.problem import Problem
 from sekisho.model.record import RECORDS_PER_FRAME, Frame, Offset, Records, Reject, Wrapping
 from sekisho.model.text import Language, Text
@@ -23,4 +24,5 @@ __all__ = [
     "Severity",
     "Text",
     "Wrapping",
+    "moment",
 ]

@@ -16,7 +16,6 @@ def detector(settings: Settings, found: Content) -> detect.Detector:
         detect.rules(found),
         systems=systems(found),
         memory=settings.lake.duckdb_memory,
-        threads=settings.lake.duckdb_threads,
     )
 
 

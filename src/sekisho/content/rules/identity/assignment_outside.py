@@ -1,18 +1,40 @@
 """A3: access to a resource that assignments govern, outside every assignment of that person (+ 30 min)."""
 
 from sekisho.contract import Match, Rule, Told
-from sekisho.model import Severity, Text
+from sekisho.model import Severity, Text, moment
 
+#: where a log names what was accessed
+_NAMES = ("service_name", "resource_name", "resource_uid", "group_name", "dst_endpoint_hostname",
+          "http_request_url_hostname")  # fmt: skip
+
+SCOPE = """
+source <> 'sekisho' AND status_id IS DISTINCT FROM 2 AND class_uid NOT IN (3001, 3004, 3005, 3006)
+AND NOT (class_uid = 3002 AND activity_id IS NOT DISTINCT FROM 2)
+"""
+
+#: ``covered`` only saves work: whoever held the assignment all through the batch is inside.
 QUERY = """
-WITH governed AS (SELECT DISTINCT lower(trim(resource)) AS name FROM assignments),
-used AS (
-  SELECT e.*, g.name AS governed
-  FROM events e JOIN governed g
-    ON g.name IN (lower(e.service_name), lower(e.resource_name), lower(e.resource_uid), lower(e.group_name),
-                  lower(e.dst_endpoint_hostname), lower(e.http_request_url_hostname))
-  WHERE e.person_uid IS NOT NULL AND e.source <> 'sekisho' AND e.status_id IS DISTINCT FROM 2
-    AND e.class_uid NOT IN (3001, 3004, 3005, 3006) AND NOT (e.class_uid = 3002 AND e.activity_id = 2)
+WITH span AS (SELECT min(time) AS first, max(time) AS last FROM events),
+governed AS (SELECT DISTINCT lower(trim(resource)) AS name FROM assignments),
+covered AS (
+  SELECT DISTINCT person_id, lower(trim(resource)) AS name FROM assignments, span
+  WHERE valid_from <= first AND last <= valid_to + INTERVAL 30 MINUTE
 ),
+named AS (
+  SELECT event_uid, person_uid, lower(service_name) AS name FROM events WHERE service_name IS NOT NULL
+  UNION ALL SELECT event_uid, person_uid, lower(resource_name) FROM events WHERE resource_name IS NOT NULL
+  UNION ALL SELECT event_uid, person_uid, lower(resource_uid) FROM events WHERE resource_uid IS NOT NULL
+  UNION ALL SELECT event_uid, person_uid, lower(group_name) FROM events WHERE group_name IS NOT NULL
+  UNION ALL SELECT event_uid, person_uid, lower(dst_endpoint_hostname) FROM events WHERE dst_endpoint_hostname IS NOT NULL
+  UNION ALL SELECT event_uid, person_uid, lower(http_request_url_hostname) FROM events
+            WHERE http_request_url_hostname IS NOT NULL
+),
+outside AS (
+  SELECT DISTINCT n.event_uid, n.name FROM named n SEMI JOIN governed g ON g.name = n.name
+  ANTI JOIN covered c ON c.person_id = n.person_uid AND c.name = n.name
+  WHERE n.person_uid IS NOT NULL
+),
+used AS (SELECT e.*, o.name AS governed FROM outside o JOIN events e USING (event_uid)),
 given AS (
   SELECT u.event_uid, u.governed,
          bool_or(u.time >= a.valid_from AND u.time <= a.valid_to + INTERVAL 30 MINUTE) AS inside,
@@ -30,29 +52,36 @@ WHERE NOT coalesce(g.inside, false)
 
 UNJUDGED = """
 SELECT 'access to a governed resource by an account that no person holds' AS reason, count(*) AS events FROM events
-WHERE person_uid IS NULL AND status_id IS DISTINCT FROM 2 AND class_uid NOT IN (3001, 3004, 3005, 3006)
+WHERE person_uid IS NULL
   AND lower(coalesce(service_name, resource_name)) IN (SELECT lower(trim(resource)) FROM assignments)
 """
 
 
 def tell(match: Match) -> Told:
+    approver = match["last_approver"]
+    by_ja, by_en = (f"（承認者 {approver}）", f" (approved by {approver})") if approver else ("", "")
     if match["last_end"] is not None:
-        since = f"{match['last_end']:%Y-%m-%d %H:%M} UTC"
-        ja = f"最後の業務付与 {match['last_assignment']}（承認者 {match['last_approver'] or '-'}）は {since} に終了"
-        en = f"the last assignment {match['last_assignment']} (approver {match['last_approver'] or '-'}) ended {since}"
+        end = moment(match["last_end"], match["zone"])
+        ja = f"最後の業務付与 {match['last_assignment']}{by_ja}は {end} に終了"
+        en = f"the last assignment, {match['last_assignment']}{by_en}, ended {end}"
     elif match["next_start"] is not None:
-        since = f"{match['next_start']:%Y-%m-%d %H:%M} UTC"
-        ja, en = f"業務付与は {since} に開始予定", f"the assignment begins only {since}"
+        start = moment(match["next_start"], match["zone"])
+        ja, en = f"業務付与の開始は {start}", f"the assignment begins only on {start}"
     else:
         ja, en = "この対象の業務付与は一度もない", "there never was an assignment to it"
     what = Text(
-        ja="{who} が業務付与期間外に「{governed}」へアクセスしました（{ja}）。{jst}（{local_time}）、アカウント {account}、"
-        "接続元 {where}、ログ {source}。",
-        en="{who} accessed '{governed}' outside every assignment ({en}). {jst} ({local_time}), account {account},"
-        " from {where}, in the log {source}.",
-    ).fill({**match, "ja": ja, "en": en})
+        ja="{who} が業務付与期間外に「{used}」へアクセスしました（{ja}）。{when}、アカウント {account}{from_ja}、"
+        "ログ {source}。",
+        en='{who} accessed "{used}" outside every assignment: {en}. {when}, account {account}{from_en}, log {source}.',
+    ).fill({**match, "ja": ja, "en": en, "used": _as_logged(match)})
     anchor = f"{match['last_assignment'] or 'none'} {match['local_day']}"
     return Told(f"{match['person_uid']} {match['governed']}", anchor, Severity.HIGH, what)
+
+
+def _as_logged(match: Match) -> str:
+    """The resource in the log's own letters."""
+    names = (str(match[name]) for name in _NAMES if match[name])
+    return next((name for name in names if name.lower() == match["governed"]), match["governed"])
 
 
 RULE = Rule(
@@ -61,6 +90,7 @@ RULE = Rule(
     advisory=("A3",),
     attack=("T1078",),
     query=QUERY,
+    scope=SCOPE,
     unjudged=UNJUDGED,
     tell=tell,
     why=Text(
@@ -74,8 +104,8 @@ RULE = Rule(
         Text(ja="本人と承認者に、作業の申請と承認の有無を確認する。", en="Ask the person and the approver about request and approval."),
         Text(ja="期間外に行われた操作を検索し、正当性を確かめる。", en="Search what was done outside the period; verify it."),
         Text(
-            ja="正当な延長であれば業務付与を登録する（警告は取り下げられる）。",
-            en="If it is a legitimate extension, register the assignment.",
+            ja="正当な延長であれば、業務付与を登録したうえで、このアラートを「正当」として閉じる。",
+            en="If it is a legitimate extension: register the assignment, then close this alert as legitimate.",
         ),
     ),
     columns=("person_uid", "service_name"),

@@ -1,7 +1,7 @@
 """A9: any use of a dummy credential, in any log, failures included; it names the PC it was planted on."""
 
 from sekisho.contract import Match, Rule, Told
-from sekisho.model import Severity, Text
+from sekisho.model import Severity, Text, moment
 
 #: Refused although the secret was right (conditional access, second factor demanded).
 RIGHT_SECRET = frozenset(
@@ -32,7 +32,6 @@ LEFT JOIN devices v ON v.asset_tag = d.asset_tag
      AND e.time >= v.valid_from AND (v.valid_to IS NULL OR e.time < v.valid_to)
 LEFT JOIN people p ON p.person_id = v.person_id
      AND e.time >= p.employment_start AND (p.employment_end IS NULL OR e.time < p.employment_end)
-WHERE e.source <> 'sekisho'
 """
 
 
@@ -46,25 +45,32 @@ def stolen(match: Match) -> bool:
 
 def tell(match: Match) -> Told:
     theft = stolen(match)
+    host, place = match["decoy_host"], match["decoy_place"]
+    holder = match["decoy_holder_name"] or match["decoy_holder"]
+    outcome = match["status_detail"] or match["status"] or match["status_code"]
+    device_ja = "、".join(part for part in (host, holder and f"利用者 {holder}") if part)
+    device_en = ", ".join(part for part in (host, holder and f"held by {holder}") if part)
     facts = {
         **match,
-        "host": match["decoy_host"] or "-",
-        "place": match["decoy_place"] or "-",
-        "holder": match["decoy_holder_name"] or match["decoy_holder"] or "-",
-        "planted": f"{match['planted_at']:%Y-%m-%d}",
-        "proof_ja": "正しい秘密情報が使われ、盗まれたことが確実です"
+        "device_ja": device_ja and f"（{device_ja}）",
+        "device_en": device_en and f" ({device_en})",
+        "place_ja": f"の {place} " if place else "",
+        "place_en": f", in {place}" if place else "",
+        "planted": moment(match["planted_at"])[:10],
+        "proof_ja": "正しい秘密情報が使われており、盗まれたことが確実です"
         if theft
-        else "名前のみ一致し、秘密情報は誤りでした",
+        else "一致したのは名前のみで、秘密情報は誤りでした",
         "proof_en": "the right secret was shown: it was stolen"
         if theft
         else "only the name fits, the secret was wrong",
-        "outcome": match["status_detail"] or match["status"] or match["status_code"] or "-",
+        "outcome_ja": f"、結果 {outcome}" if outcome else "",
+        "outcome_en": f", outcome: {outcome}" if outcome else "",
     }
     what = Text(
-        ja="端末 {decoy_asset}（{host}、利用者 {holder}）の {place} に {planted} に仕掛けたダミーの認証情報 {decoy_uid} が"
-        "使われました。{proof_ja}。{jst}、接続元 {where}、ログ {source}、結果 {outcome}。",
-        en="Dummy credential {decoy_uid}, planted on {decoy_asset} ({host}, held by {holder}) in {place} on {planted}, was"
-        " used; {proof_en}. {jst}, from {where}, in the log {source}, outcome {outcome}.",
+        ja="端末 {decoy_asset}{device_ja}{place_ja}に {planted} に仕掛けたダミーの認証情報 {decoy_uid} が"
+        "使われました。{proof_ja}。{jst}{from_ja}、ログ {source}{outcome_ja}。",
+        en="Dummy credential {decoy_uid}, planted on {planted} on {decoy_asset}{device_en}{place_en}, was"
+        " used; {proof_en}. {jst}{from_en}, log {source}{outcome_en}.",
     ).fill(facts)
     severity = Severity.CRITICAL if theft else Severity.MEDIUM
     return Told(match["decoy_uid"], f"{match['network']} {match['local_day']}", severity, what)
@@ -76,6 +82,7 @@ RULE = Rule(
     advisory=("A9", "R1", "R2", "R3"),
     attack=("T1555.003", "T1078"),
     query=QUERY,
+    scope="decoy_uid IS NOT NULL AND source <> 'sekisho'",
     tell=tell,
     why=Text(
         ja="注意喚起 A9「ダミーの認証情報をWebブラウザに記憶させる等しておき、認証試行があった際は、速やかに検知・対処ができる"

@@ -1,7 +1,7 @@
 """A8: any use of an account, or attempt to use it, outside its holder's employment or its own validity."""
 
 from sekisho.contract import Match, Rule, Told
-from sekisho.model import Severity, Text
+from sekisho.model import Severity, Text, moment
 
 #: Result codes that a wrong password does not reach: the secret was right, something else refused it.
 RIGHT_SECRET = frozenset(
@@ -11,12 +11,24 @@ RIGHT_SECRET = frozenset(
 #: of these Entra ID gives 50053 and 50057 before it looks at the password
 UNPROVEN = frozenset(["50053", "50057"])
 
+SCOPE = """
+source <> 'sekisho' AND (class_uid = 3002
+  OR (person_uid IS NOT NULL AND (class_uid = 6003
+      OR (actor_user_credential_uid IS NOT NULL AND class_uid NOT IN (3001, 3005, 3006)))))
+"""
+
+#: ``suspects`` only saves work: whoever was employed, with valid accounts, all through the batch is not one.
 QUERY = """
-WITH used AS (
+WITH span AS (SELECT min(time) AS first, max(time) AS last FROM events),
+suspects AS (
+  SELECT person_id FROM people, span GROUP BY person_id
+  HAVING NOT bool_or(employment_start <= first AND (employment_end IS NULL OR last < employment_end))
+  UNION SELECT person_id FROM account_keys, span WHERE NOT (valid_from <= first AND (valid_to IS NULL OR last < valid_to))
+),
+used AS (
   SELECT * FROM events
-  WHERE person_uid IS NOT NULL AND source <> 'sekisho'
-    AND ((class_uid = 3002 AND activity_id IS DISTINCT FROM 2) OR class_uid = 6003
-         OR (actor_user_credential_uid IS NOT NULL AND class_uid NOT IN (3001, 3005, 3006)))
+  WHERE person_uid IN (SELECT person_id FROM suspects WHERE person_id IS NOT NULL)
+    AND NOT (class_uid = 3002 AND activity_id IS NOT DISTINCT FROM 2)
 ),
 jobs AS (
   SELECT u.event_uid,
@@ -50,7 +62,7 @@ WHERE NOT coalesce(j.employed, true) OR NOT coalesce(n.account_valid, true)
 
 UNJUDGED = """
 SELECT 'the account is in no row of the table accounts' AS reason, count(*) AS events FROM events
-WHERE class_uid = 3002 AND person_uid IS NULL AND account IS NOT NULL AND source <> 'sekisho'
+WHERE class_uid = 3002 AND person_uid IS NULL AND account IS NOT NULL
   AND coalesce(user_type, '') NOT IN ('System', 'Service')
   AND account NOT IN (SELECT key FROM account_keys WHERE key IS NOT NULL)
 """
@@ -61,28 +73,26 @@ def tell(match: Match) -> Told:
     code = (match["status_code"] or "").lower()
     right = not success and code in RIGHT_SECRET and code not in UNPROVEN
     before = match["employment_ended"] is None and match["employment_begins"] is not None
+    left = match["employed"] is False and match["employment_ended"] is not None
     ended = match["employment_ended"] if match["employed"] is False else match["account_ended"]
+    end = moment(ended, match["zone"]) if ended else ""
+    detail = match["status_detail"] or match["status_code"] or match["api_operation"]
     facts = {
         **match,
-        "end_ja": "在籍開始前"
-        if before
-        else f"在籍・有効期間の終了 {ended:%Y-%m-%d %H:%M} UTC"
-        if ended
-        else "有効期間外",
-        "end_en": "before employment"
-        if before
-        else f"ended {ended:%Y-%m-%d %H:%M} UTC"
-        if ended
-        else "not valid",
-        "did_ja": "成功" if success else "失敗（秘密情報は正しい）" if right else "失敗",
-        "did_en": "succeeded" if success else "failed, with the right secret" if right else "failed",
-        "detail": match["status_detail"] or match["status_code"] or match["api_operation"] or "-",
-    }
+        "end_ja": f"{end} に在籍終了" if left else f"{end} にアカウントの有効期間終了" if end else "在籍開始前" if before else "有効期間外",
+        "end_en": f"employment ended {end}" if left else f"account valid until {end}" if end else "not yet employed" if before
+        else "outside its validity",
+        "did_ja": "あり、成功しました" if success else "試みられました（秘密情報は正しいが、拒否）" if right
+        else "試みられました（失敗）",
+        "did_en": "used, which succeeded" if success else "tried with the right secret, but refused" if right
+        else "tried and refused",
+        "detail_ja": f"、内容 {detail}" if detail else "",
+        "detail_en": f", detail: {detail}" if detail else "",
+    }  # fmt: skip
     what = Text(
-        ja="在籍期間外のアカウント {account}（{who}、{end_ja}）への認証・利用が{did_ja}しました。"
-        "{jst}（{local_time}）、接続元 {where}、ログ {source}、内容 {detail}。",
-        en="Account {account} of {who} ({end_en}) was used or tried, which {did_en}:"
-        " {jst} ({local_time}), from {where}, in the log {source}, detail {detail}.",
+        ja="{who} の在籍・有効期間外のアカウント {account} による認証または利用が{did_ja}（{end_ja}）。"
+        "{when}{from_ja}、ログ {source}{detail_ja}。",
+        en="Account {account} of {who} ({end_en}) was {did_en}. {when}{from_en}, log {source}{detail_en}.",
     ).fill(facts)
     anchor = f"{match['network']} {match['local_day']}"
     severity = Severity.CRITICAL if success and not before else Severity.MEDIUM
@@ -101,6 +111,7 @@ RULE = Rule(
     advisory=("A8",),
     attack=("T1078",),
     query=QUERY,
+    scope=SCOPE,
     unjudged=UNJUDGED,
     tell=tell,
     why=Text(

@@ -3,6 +3,13 @@
 from sekisho.contract import Match, Rule, Told
 from sekisho.model import Severity, Text
 
+SCOPE = """
+source <> 'sekisho' AND status_id IS DISTINCT FROM 2
+  AND ((class_uid = 3001 AND activity_id = 11)
+       OR metadata_event_code IN ('user.two_factor_requirement_removed', 'org.disable_two_factor_requirement',
+                                    'business.disable_two_factor_requirement'))
+"""
+
 QUERY = """
 SELECT e.*,
        EXISTS (SELECT 1 FROM account_keys k WHERE k.privileged AND k.source IN ('*', e.source)
@@ -10,17 +17,14 @@ SELECT e.*,
        OR EXISTS (SELECT 1 FROM people p WHERE p.person_id = e.person_uid
                   AND p.role_class IN ('privileged', 'wallet-operator')) AS is_privileged
 FROM events e
-WHERE e.source <> 'sekisho' AND e.status_id IS DISTINCT FROM 2
-  AND ((e.class_uid = 3001 AND e.activity_id = 11)
-       OR e.metadata_event_code IN ('user.two_factor_requirement_removed', 'org.disable_two_factor_requirement',
-                                    'business.disable_two_factor_requirement'))
 """
 
 
 def tell(match: Match) -> Told:
     actor = match["actor_user_email_addr"] or match["actor_user_name"] or match["actor_user_uid"]
     target = match["user_email_addr"] or match["user_name"] or match["user_uid"]
-    demand = match["class_uid"] == 3004 or "requirement" in (match["metadata_event_code"] or "")
+    code = match["metadata_event_code"] or ""
+    demand = match["class_uid"] == 3004 or "requirement" in code
     self_done = bool(actor and target) and actor.casefold() == target.casefold()
     facts = {
         **match,
@@ -32,15 +36,19 @@ def tell(match: Match) -> Told:
         else f"by another user, {actor}"
         if actor
         else "by an unknown actor",
-        "code": match["metadata_event_code"] or "-",
+        "code_ja": f"、{code}" if code else "",
+        "code_en": f", {code}" if code else "",
+        "code_only_ja": f"（{code}）" if code else "",
+        "code_only_en": f" ({code})" if code else "",
+        "holder": f" ({match['person_name']})" if match["person_name"] else "",
     }
     what = Text(
-        ja="多要素認証の必須設定が外されました：対象 {target}（{by_ja}、{code}）。{jst}、接続元 {where}。"
+        ja="多要素認証の必須設定が外されました：対象 {target}（{by_ja}{code_ja}）。{jst}{from_ja}。"
         if demand
-        else "{target}（{who}）の多要素認証の要素が{by_ja}により削除またはリセットされました（{code}）。{jst}（{local_time}）、接続元 {where}。",
-        en="The demand for a second factor was switched off: {target} ({by_en}, {code}). {jst}, from {where}."
+        else "{target}{holder} の多要素認証の要素が{by_ja}により削除またはリセットされました{code_only_ja}。{when}{from_ja}。",
+        en="The demand for a second factor was switched off: {target} ({by_en}{code_en}). {jst}{from_en}."
         if demand
-        else "A second factor of {target} ({who}) was removed or reset {by_en} ({code}). {jst} ({local_time}), from {where}.",
+        else "A second factor of {target}{holder} was removed or reset {by_en}{code_only_en}. {when}{from_en}.",
     ).fill(facts)
     severity = Severity.HIGH if match["is_privileged"] or demand else Severity.MEDIUM
     return Told(str(facts["target"]).casefold(), f"{match['source']} {match['local_day']}", severity, what)
@@ -52,6 +60,7 @@ RULE = Rule(
     advisory=("A2",),
     attack=("T1556.006",),
     query=QUERY,
+    scope=SCOPE,
     tell=tell,
     why=Text(
         ja="注意喚起 A2「多要素認証を導入する。」攻撃者は要素を外すか自分の要素に替えて居座ります（ATT&CK T1556.006）。",

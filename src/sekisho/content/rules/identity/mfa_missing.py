@@ -3,45 +3,67 @@
 from sekisho.contract import Match, Rule, Told
 from sekisho.model import Severity, Text
 
-_KEYS = """k.source IN ('*', e.source)
-       AND k.key IN (e.account, lower(e.user_email_addr), lower(e.user_name), lower(e.user_uid))
-       AND e.time >= k.valid_from AND (k.valid_to IS NULL OR e.time < k.valid_to)"""
+SCOPE = """
+class_uid = 3002 AND status_id = 1 AND is_mfa IS DISTINCT FROM true AND activity_id IS DISTINCT FROM 2
+"""
+
+#: Events with the account rows that were valid then, by any of the account's names.
+_HELD = """
+WITH asked AS (SELECT event_uid, source, time, account, user_email_addr, user_name, user_uid FROM events WHERE {which}),
+names AS (
+  SELECT event_uid, source, time, account AS key FROM asked
+  UNION ALL SELECT event_uid, source, time, lower(user_email_addr) FROM asked WHERE lower(user_email_addr) IS DISTINCT FROM account
+  UNION ALL SELECT event_uid, source, time, lower(user_name) FROM asked WHERE lower(user_name) IS DISTINCT FROM account
+  UNION ALL SELECT event_uid, source, time, lower(user_uid) FROM asked WHERE lower(user_uid) IS DISTINCT FROM account
+),
+held AS (
+  SELECT n.event_uid, bool_or(coalesce(k.privileged, false)) AS is_privileged
+  FROM names n JOIN account_keys k ON k.key = n.key
+  WHERE k.source IN ('*', n.source) AND n.time >= k.valid_from AND (k.valid_to IS NULL OR n.time < k.valid_to)
+    AND coalesce(k.mfa_required, true)
+  GROUP BY n.event_uid
+)
+"""
 
 QUERY = f"""
-SELECT e.*, coalesce(k.privileged, false) OR coalesce(p.role_class IN ('privileged', 'wallet-operator'), false) AS is_privileged,
-       p.role_class
-FROM events e
-JOIN account_keys k ON {_KEYS} AND coalesce(k.mfa_required, true)
-LEFT JOIN people p ON p.person_id = e.person_uid
-     AND e.time >= p.employment_start AND (p.employment_end IS NULL OR e.time < p.employment_end)
-WHERE e.class_uid = 3002 AND e.activity_id IS DISTINCT FROM 2 AND e.status_id = 1 AND e.is_mfa = false
+{_HELD.replace("{which}", "is_mfa = false")},
+role AS (
+  SELECT e.event_uid, arg_max(p.role_class, p.employment_start) AS role_class,
+         bool_or(coalesce(p.role_class IN ('privileged', 'wallet-operator'), false)) AS is_privileged
+  FROM events e JOIN people p ON p.person_id = e.person_uid
+       AND e.time >= p.employment_start AND (p.employment_end IS NULL OR e.time < p.employment_end)
+  WHERE e.is_mfa = false GROUP BY e.event_uid
+)
+SELECT e.*, h.is_privileged OR coalesce(r.is_privileged, false) AS is_privileged, r.role_class
+FROM events e JOIN held h USING (event_uid) LEFT JOIN role r USING (event_uid)
+WHERE e.is_mfa = false
 """  # noqa: S608 - constant text
 
 UNJUDGED = f"""
-SELECT 'the source does not record whether a second factor was used' AS reason, count(DISTINCT e.event_uid) AS events
-FROM events e JOIN account_keys k ON {_KEYS} AND coalesce(k.mfa_required, true)
-WHERE e.class_uid = 3002 AND e.activity_id = 1 AND e.status_id = 1 AND e.is_mfa IS NULL
+{_HELD.replace("{which}", "activity_id = 1 AND is_mfa IS NULL")}
+SELECT 'the source does not record whether a second factor was used' AS reason, count(*) AS events
+FROM held
 UNION ALL
-SELECT 'the account is in no row of the table accounts', count(*) FROM events e
-WHERE e.class_uid = 3002 AND e.activity_id = 1 AND e.status_id = 1 AND e.is_mfa = false AND e.person_uid IS NULL
-  AND e.account NOT IN (SELECT key FROM account_keys WHERE key IS NOT NULL)
+SELECT 'the account is in no row of the table accounts', count(*) FROM events
+WHERE activity_id = 1 AND is_mfa = false AND person_uid IS NULL
+  AND account NOT IN (SELECT key FROM account_keys WHERE key IS NOT NULL)
 """  # noqa: S608 - constant text
 
 
 def tell(match: Match) -> Told:
     privileged = bool(match["is_privileged"])
+    factors = match["auth_factors"] or match["auth_protocol"]
     facts = {
         **match,
         "kind_ja": "特権・ウォレット操作の" if privileged else "",
         "kind_en": "privileged " if privileged else "",
         "service": match["service_name"] or match["source"],
-        "factors": match["auth_factors"] or match["auth_protocol"] or "-",
+        "factors_ja": f"、認証要素 {factors}" if factors else "",
+        "factors_en": f", factors: {factors}" if factors else "",
     }
     what = Text(
-        ja="{kind_ja}アカウント {account}（{who}）が多要素認証なしで {service} に認証されました。{jst}（{local_time}）、"
-        "接続元 {where}、認証要素 {factors}。",
-        en="The {kind_en}account {account} of {who} signed in to {service} without a second factor. {jst} ({local_time}),"
-        " from {where}, factors {factors}.",
+        ja="{kind_ja}アカウント {account}（{who}）が多要素認証なしで {service} に認証されました。{when}{from_ja}{factors_ja}。",
+        en="The {kind_en}account {account} of {who} signed in to {service} without a second factor. {when}{from_en}{factors_en}.",
     ).fill(facts)
     anchor = match["session_uid"] or f"{match['source']} {match['local_day']}"
     return Told(match["account"], anchor, Severity.HIGH if privileged else Severity.MEDIUM, what)
@@ -53,6 +75,7 @@ RULE = Rule(
     advisory=("A2",),
     attack=("T1078", "T1556.006"),
     query=QUERY,
+    scope=SCOPE,
     unjudged=UNJUDGED,
     tell=tell,
     why=Text(

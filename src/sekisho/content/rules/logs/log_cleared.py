@@ -3,17 +3,16 @@
 from sekisho.contract import Match, Rule, Told
 from sekisho.model import Severity, Text
 
-QUERY = """
-SELECT e.* FROM events e
-WHERE e.source <> 'sekisho' AND (
-  (e.class_uid = 1008 AND e.activity_id IN (1, 2, 7, 10)
-   AND NOT (e.metadata_log_provider = 'EventLog' AND e.metadata_event_code = '6006'))
-  OR (e.source = 'sysmon' AND e.metadata_event_code = '16')
-  OR (e.source = 'cloudtrail' AND e.api_operation IN
+SCOPE = """
+source <> 'sekisho' AND (
+  (class_uid = 1008 AND activity_id IN (1, 2, 7, 10)
+   AND NOT (metadata_log_provider = 'EventLog' AND metadata_event_code = '6006'))
+  OR (source = 'sysmon' AND metadata_event_code = '16')
+  OR (source = 'cloudtrail' AND api_operation IN
       ('StopLogging', 'DeleteTrail', 'UpdateTrail', 'PutEventSelectors', 'PutInsightSelectors', 'DeleteEventDataStore',
        'StopEventDataStoreIngestion', 'DeleteFlowLogs', 'DeleteLogGroup', 'DeleteLogStream', 'DeleteDetector',
        'StopConfigurationRecorder', 'DeleteConfigurationRecorder', 'PutBucketLogging'))
-  OR e.metadata_event_code IN ('audit_log_streaming.destroy', 'system.log_stream.lifecycle.delete',
+  OR metadata_event_code IN ('audit_log_streaming.destroy', 'system.log_stream.lifecycle.delete',
                                'system.log_stream.lifecycle.deactivate', 'business.disable_audit_log_streaming')
 )
 """
@@ -27,28 +26,31 @@ def tell(match: Match) -> Told:
     code = match["metadata_event_code"] or ""
     failed = match["status_id"] == 2
     log = match["resource_name"] or match["metadata_log_name"] or match["policy_name"] or match["source"]
-    facts = {
-        **match,
-        "log": log,
-        "code": code or "-",
-        "host": match["device_asset"]
+    host = (
+        match["device_asset"]
         or match["device_hostname"]
         or match["cloud_account_uid"]
         or match["actor_user_domain"]
-        or "-",
-        "actor": match["actor_user_name"]
-        or match["actor_user_email_addr"]
-        or match["actor_user_uid"]
-        or "不明 / unknown",
+    )
+    actor = match["actor_user_name"] or match["actor_user_email_addr"] or match["actor_user_uid"]
+    facts = {
+        **match,
+        "log": log,
+        "host_ja": f"、端末・環境 {host}" if host else "",
+        "host_en": f" on {host}" if host else "",
+        "actor_ja": actor or "不明",
+        "actor_en": actor or "somebody unknown",
+        "code_ja": f"、イベント {code}" if code else "",
+        "code_en": f", event {code}" if code else "",
         "did_ja": "試みられました（失敗）" if failed else "行われました",
         "did_en": "was tried and refused" if failed else "was done",
     }
     cleared = match["class_uid"] == 1008 and match["activity_id"] in CLEARED
     what = Text(
         ja=("ログの消去" if cleared else "ログ記録の停止または設定変更")
-        + "が{did_ja}：対象 {log}、端末・環境 {host}、実行者 {actor}、イベント {code}。{jst}、接続元 {where}。",
+        + "が{did_ja}：対象 {log}{host_ja}、実行者 {actor_ja}{code_ja}。{jst}{from_ja}。",
         en=("Clearing of a log" if cleared else "Stopping or changing of logging")
-        + " {did_en}: {log} on {host}, by {actor}, event {code}. {jst}, from {where}.",
+        + " {did_en}: {log}{host_en}, by {actor_en}{code_en}. {jst}{from_en}.",
     ).fill(facts)
     severity = Severity.HIGH
     if match["source"] == "windows" and code in AT_SHUTDOWN:
@@ -59,7 +61,7 @@ def tell(match: Match) -> Told:
         or code in ("UpdateTrail", "PutEventSelectors", "PutInsightSelectors")
     ):
         severity = Severity.MEDIUM
-    return Told(str(facts["host"]), f"{log} {match['local_day']}", severity, what)
+    return Told(str(host or "-"), f"{log} {match['local_day']}", severity, what)
 
 
 RULE = Rule(
@@ -67,7 +69,8 @@ RULE = Rule(
     title=Text(ja="ログの消去・記録停止", en="Log cleared or logging stopped"),
     advisory=("A10", "R1", "R2", "R3"),
     attack=("T1070.001", "T1562.002", "T1562.008"),
-    query=QUERY,
+    query="SELECT * FROM events",
+    scope=SCOPE,
     tell=tell,
     why=Text(
         ja="注意喚起 A10「マルウェアに感染した後にログが消去されるリスクを考慮し、ログを集中的に保存・検索できる仕組みを構築し」。"
