@@ -308,6 +308,7 @@ def tally(path: Path) -> tuple[Counter[str], list[str]]:
     return counts, troubles
 
 
+@pytest.mark.slow
 def test_sigma_regression_recordings(shared_data: Path) -> None:
     """202 EVTX files with 238 records, the same as JSON; one JSON file is a Cisco line."""
     counts, troubles = tally(shared_data / "sigma" / "sigma-regression.tar.zst")

@@ -117,11 +117,11 @@ def test_grown_file_is_read_from_where_it_ended(tmp_path: Path, ledger: Path) ->
 def test_last_line_that_was_incomplete_is_read_again(tmp_path: Path, ledger: Path) -> None:
     path = tmp_path / "a.log"
     journal = Journal()
-    path.write_bytes(b"first line\nsecond li")
+    path.write_bytes(b"n=1 first\nn=2 sec")
     ingest(path, ledger, journal)
-    path.write_bytes(b"first line\nsecond line\nthird\n")
+    path.write_bytes(b"n=1 first\nn=2 second\nn=3\n")
     outcome = ingest(path, ledger, journal)
-    assert journal.bodies == [b"first line", b"second li", b"second line", b"third"]
+    assert journal.bodies == [b"n=1 first", b"n=2 sec", b"n=2 second", b"n=3"]
     assert outcome.already == 1
 
 
@@ -186,6 +186,20 @@ def test_stream_is_known_by_content_too(ledger: Path) -> None:
         assert intake.stream(Pipe(lines(0, 9))).records == 9
         assert intake.stream(Pipe(lines(0, 9))).already == 9
         assert intake.stream(Pipe((b"x" * 999 + b"\n") * 80_000)).records == 80_000
+
+
+def test_prose_is_listed_and_read_only_when_its_source_is_named(tmp_path: Path, ledger: Path) -> None:
+    path = tmp_path / "LICENSE"
+    path.write_bytes(b"Permission is hereby granted\nto deal in the software\n")
+    journal = Journal()
+    outcome = ingest(path, ledger, journal)
+    assert ([t.code for t in outcome.troubles], outcome.records, journal.bodies) == (
+        ["not-recognised"],
+        0,
+        [],
+    )
+    assert "--source" in outcome.troubles[0].text.en
+    assert ingest(path, ledger, journal, source="okta").records == 2
 
 
 def test_walk_is_sorted_and_follows_no_links(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -79,14 +80,14 @@ def command(
     if interrupted:
         err.print("Interrupted. What was acknowledged is stored; run the same command again to go on.")
         sys.exit(130)
-    if any(outcome.troubles for outcome in outcomes):
+    if any(trouble.code != "not-recognised" for outcome in outcomes for trouble in outcome.troubles):
         sys.exit(1)
 
 
 def _source(source: str) -> str:
     if source == "auto":
         return source
-    ids = sorted(wiring.content().sources)
+    ids = wiring.content().receivable()
     if source not in ids:
         raise Refused(f"--source {source}: there is no such source", "use one of: auto, " + ", ".join(ids))
     return source
@@ -236,27 +237,43 @@ def _show(outcomes: list[Outcome], language: str, *, dry_run: bool) -> None:
     """Summary table and the problems beneath it."""
     out = Console(width=None if sys.stdout.isatty() else 160)
     title = "Would be stored (dry run)" if dry_run else None
-    table = Table("file", "format", "source", title=title, box=None, pad_edge=False)
+    table = Table(title=title, box=None, pad_edge=False)
+    table.add_column("file", overflow="fold")
+    table.add_column("format")
+    table.add_column("source")
+    top = _top(outcomes)
     for name in ("records", "already stored", "problems"):
         table.add_column(name, justify="right")
     for outcome in outcomes:
+        same = outcome.same_as.removeprefix(top)
         table.add_row(
-            _literal(outcome.path),
+            _literal(outcome.path[len(top) :]),
             ", ".join(sorted(outcome.formats)) or "-",
             outcome.source,
             f"{outcome.records:,}",
-            f"{outcome.already:,}" + (f" (same as {_literal(outcome.same_as)})" if outcome.same_as else ""),
+            f"{outcome.already:,}" + (f" (same as {_literal(same)})" if same else ""),
             str(len(outcome.troubles)) if outcome.troubles else "",
         )
     records = sum(outcome.records for outcome in outcomes)
     already = sum(outcome.already for outcome in outcomes)
     table.add_row(f"{len(outcomes)} files", "", "", f"{records:,}", f"{already:,}", "", style="bold")
+    if top:
+        out.print(top, markup=False, highlight=False, soft_wrap=True)
     out.print(table)
+    if records and not dry_run:
+        out.print("What could not become an event, and why: sekisho rejects list", highlight=False)
     for outcome in outcomes:
         for trouble in outcome.troubles:
             place = f"{outcome.path} {trouble.place}".strip()
             text = trouble.text.ja if language == "ja" else trouble.text.en
             out.print(f"{place}: {text}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _top(outcomes: list[Outcome]) -> str:
+    """The folder above all files, with its slash; said once and not in every row."""
+    if len(outcomes) < 2 or any(not outcome.path.startswith("/") for outcome in outcomes):
+        return ""
+    return os.path.commonpath([Path(outcome.path).parent for outcome in outcomes]).rstrip("/") + "/"
 
 
 def _literal(text: str) -> str:

@@ -99,6 +99,7 @@ def read(
     packed: int | None = None,
     skip: Callable[[int], int | None] = lambda number: 0,
     parser: Worker | None = None,
+    prose: bool = True,
 ) -> Iterator[Chunk]:
     """Records of one file in chunks of at most ``limits.chunk_bodies`` and about ``limits.chunk_bytes``.
 
@@ -106,11 +107,12 @@ def read(
     ``skip(number)`` says how many bodies of a member are already stored, None if it is not wanted at all.
     A limit that is reached ends the reading and is the last chunk's trouble. A file-like object should give
     as many bytes as it is asked for. Nothing is raised for bad content. ``parser`` parses EVTX; whoever reads
-    many files hands in one for all of them.
+    many files hands in one for all of them. Without ``prose`` a text in which no line reads like a log (a
+    licence, a manual) is reported and not read.
     """
     if parser is None:
         with Worker() as own:
-            yield from read(file, limits, name=name, packed=packed, skip=skip, parser=own)
+            yield from read(file, limits, name=name, packed=packed, skip=skip, parser=own, prose=prose)
         return
     unpacker = Unpacker(limits, packed)
     reader = evtx.Reader(parser)
@@ -120,7 +122,7 @@ def read(
             wanted = skip(number)
             if wanted is None:
                 continue
-            yield from _member(member, number, limits, name, wanted, reader)
+            yield from _member(member, number, limits, name, wanted, reader, prose)
     except Stopped as stopped:
         unpacker.troubles.append(stopped.trouble)
     if unpacker.troubles:
@@ -141,12 +143,14 @@ def read_path(
 
 
 def _member(
-    member: Member, number: int, limits: Limits, name: str, skip: int, reader: evtx.Reader
+    member: Member, number: int, limits: Limits, name: str, skip: int, reader: evtx.Reader, prose: bool
 ) -> Iterator[Chunk]:
     """Chunks of one member; the last has its digest and troubles."""
     report = Report()
     head = _head(member.stream)
     kind = recognise(head, (member.label or name).lower().removesuffix(".gz").removesuffix(".zst"))
+    if prose and kind.format == "prose":
+        kind = kind._replace(format="lines")
     stream = _utf8(_Joined(head[kind.bom :], member.stream), kind.encoding)
     attributes, pieces = _pieces(stream, kind, limits, report, reader)
     wrapping = _WRAPPING.get(kind.format, "none")
@@ -167,7 +171,7 @@ def _member(
         batch.bodies.append(body)
         batch.size += len(body)
     _drain(member)
-    whole = not report.counts["evtx-given-up"]
+    whole = not (report.counts["evtx-given-up"] or report.counts["not-recognised"])
     yield replace(
         chunk(batch), last=True, troubles=report.result(), sha256=member.guarded.sha256, whole=whole
     )
@@ -207,6 +211,8 @@ def _pieces(
             attributes["csv_delimiter"] = kind.csv_delimiter
         case "lines" | "syslog":
             pieces = splitting.lines(stream, limits.record, report)
+        case "prose":
+            report(_prose())
         case "binary" | "xml":
             report(_not_a_log(kind))
         case _:
@@ -229,6 +235,17 @@ def _not_a_log(kind: Recognised) -> Trouble:
             "syslog、テキスト",
             en=f"is not a log that can be read ({what}); EVTX, event XML, JSON, NDJSON, CSV, syslog and"
             " text are",
+        ),
+    )
+
+
+def _prose() -> Trouble:
+    return Trouble(
+        "not-recognised",
+        "",
+        Text(
+            ja="ログらしい行がないため読んでいません。ログであれば --source でソースを指定してください",
+            en="not read: no line reads like a log; if it is one, name its source with --source",
         ),
     )
 

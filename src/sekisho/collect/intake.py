@@ -194,7 +194,15 @@ class Intake:
     def _run(self, file: Readable, name: str, size: int | None, plan: _Plan, outcome: Outcome) -> None:
         read_before, member = 0, -1
         limits = self._order.limits
-        for chunk in files.read(file, limits, name=name, packed=size, skip=plan.skip, parser=self._parser):
+        for chunk in files.read(
+            file,
+            limits,
+            name=name,
+            packed=size,
+            skip=plan.skip,
+            parser=self._parser,
+            prose=self._prose(outcome),
+        ):
             if chunk.number != member and chunk.format != "empty":
                 outcome.members += 1
             member = chunk.number
@@ -204,6 +212,10 @@ class Intake:
             read_before += chunk.read if chunk.last else 0
             outcome.troubles += [_in(chunk.member, trouble) for trouble in chunk.troubles]
             self._chunk(chunk, plan, outcome)
+
+    def _prose(self, outcome: Outcome) -> bool:
+        """Whether text that does not read like a log is read: where the user said what it is, or piped it."""
+        return self._order.source != "auto" or outcome.path == "-"
 
     def _chunk(self, chunk: files.Chunk, plan: _Plan, outcome: Outcome) -> None:
         content = plan.contents[chunk.number] if chunk.number < len(plan.contents) else None

@@ -58,7 +58,7 @@ def split(body: bytes, decoder: msgspec.json.Decoder[T]) -> list[Piece[T]]:
     whole object; after something malformed it goes on at the next line. Raises ``TooMany``.
     """
     pieces: list[Piece[T]] = []
-    at, allowed = 0, _VAIN
+    at, allowed = 0, min(_VAIN, max(_LONGEST, 4 * len(body)))
     while at < len(body):
         stop = _line_end(body, at)
         line = body[at:stop].strip(b" \t\r")

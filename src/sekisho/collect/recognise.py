@@ -11,7 +11,9 @@ import msgspec
 
 from sekisho.collect import evtx
 
-Format = Literal["evtx", "event-xml", "json", "ndjson", "csv", "syslog", "lines", "empty", "binary", "xml"]
+Format = Literal[
+    "evtx", "event-xml", "json", "ndjson", "csv", "syslog", "lines", "prose", "empty", "binary", "xml"
+]
 
 #: bytes looked at
 HEAD = 1 << 18
@@ -39,6 +41,13 @@ _SYSLOG = re.compile(
     rb"|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d) \S+ [^\s:\[]+(?:\[[^\]\s]*\])?:\s)"
     rb"|<\d{1,3}>\S"
     rb"|1 (?:\d{4}-\d\d-\d\dT\S+|-) \S+ \S+ \S+ \S+ (?:-|\[)"
+)
+#: What hardly any log lacks and prose does: a time of day, a date with one, seconds since 1970, an address,
+#: name=value, a priority, seconds since the start in brackets. Where no line has any, it is prose.
+_SIGN = re.compile(
+    rb"\d:\d\d|\d{4}-\d\d-\d\d|\b\d{10,}\b|\b\d{1,3}(?:\.\d{1,3}){3}\b"
+    rb"|(?:^|[\s,;(|])[\w.-]+=\S|^<\d{1,3}>|^\[ *\d+\.\d+\]",
+    re.MULTILINE,
 )
 _HEADER_CELL = re.compile(r"[^\W\d][\w .:/()@#%$*-]{0,99}")
 _DELIMITERS = ",\t;"
@@ -83,7 +92,9 @@ def _text(head: bytes, name: str) -> Recognised:
     if 2 * sum(_SYSLOG.match(line) is not None for line in sample) > len(sample):
         return Recognised("syslog")
     delimiter = _csv_delimiter(head, name.lower().endswith((".csv", ".tsv")))
-    return Recognised("csv", csv_delimiter=delimiter) if delimiter else Recognised("lines")
+    if delimiter:
+        return Recognised("csv", csv_delimiter=delimiter)
+    return Recognised("lines" if _SIGN.search(head) else "prose")
 
 
 def _json(start: bytes) -> Format:
