@@ -2,9 +2,10 @@
 
     python -m bench.real_logs ../shared/data        a Markdown table per set, source and reject
 
-Each file is read by the command as a person would run it, one after another into one data folder, without a
-running platform. Counted per file: records read, events stored, rejects by code, and records that were
-folded because the same content is stored already (two archives hold the same member). `in = events + rejects + folded` must hold for each.
+Each file is read by the command as a person would run it, one after another into one data folder, without
+a running platform. Counted per file: records read, events stored, rejects by code, and records that were
+folded because the same content is stored already (two archives hold the same member).
+`in = events + rejects + folded` must hold for each.
 """
 
 from __future__ import annotations

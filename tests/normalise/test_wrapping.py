@@ -41,6 +41,8 @@ def header(
         ("<189>22: h1: *Mar 12 09:41:27.000: %SYS-5-X_Y: b", (AT, "h1", "%SYS-5-X_Y", None, b"b")),
         ("<189>22: Mar 12 18:41:27 JST: %SYS-5-X_Y: b", (AT, None, "%SYS-5-X_Y", None, b"b")),
         ("<189>22: Mar 12 09:41:27 IST: %SYS-5-X_Y: b", (None, None, "%SYS-5-X_Y", None, b"b")),
+        # rsyslog's RSYSLOG_SyslogProtocol23Format of what a program wrote with syslog(3)
+        ("<38>1 2026-03-12T09:41:27Z h1 sshd 42 - -  hello", (AT, "h1", "sshd", 42, b"hello")),
         ("<13>printer: toner low", (None, None, "printer", None, b"toner low")),
         ("no header at all", (None, None, None, None, b"no header at all")),
         ("", (None, None, None, None, b"")),

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-
 from bench.real_logs import EXPLAINED, everything, table
+
 from sekisho.journal import JournalReader, Rejects
 from sekisho.settings import load
 

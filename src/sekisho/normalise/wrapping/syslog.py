@@ -184,7 +184,8 @@ def _rfc5424(
         rest["syslog.msgid"] = _text(message_id)
     if process != b"-" and not process.isdigit():
         rest["syslog.procid"] = _text(process)
-    payload = body[at:].removeprefix(b" ").removeprefix(_BOM).rstrip(_END)
+    # rsyslog keeps the blank after "sshd[77]:" when it rewrites a line of RFC 3164 as RFC 5424
+    payload = body[at:].removeprefix(b" ").removeprefix(_BOM).lstrip(b" ").rstrip(_END)
     hints = _hints(pri, received_at, time, _nil(host), _nil(program), process)
     return Unwrapped(payload, hints, None, "syslog", rest or None)
 
