@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import click
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from sekisho import wiring
+from sekisho import status, wiring
 from sekisho.cli.main import Global
+from sekisho.collect import files as log_files
 from sekisho.contract import Context, Rule
 from sekisho.contract.discovery import discover
-from sekisho.detect import Detector, judge, rules
+from sekisho.detect import Detector, columns_filled, columns_needed, judge, rules, why_silent
+from sekisho.detect.sigma import SigmaRule, load
 from sekisho.enrich import context_files
-from sekisho.lake import files, reader
-from sekisho.model import Finding, Refused
+from sekisho.lake import files as lake_files
+from sekisho.lake import manifest, reader
+from sekisho.model import Finding, Frame, Records, Refused
+from sekisho.normalise import Normaliser
 from sekisho.ocsf import EVENT_SCHEMA
+from sekisho.settings import Settings
+
+#: Events by which ``status`` decides what reaches the rules.
+_RECENT = 200_000
 
 
 @click.group(name="rules", short_help="Detections: list, show, status, replay over the past.")
@@ -32,6 +40,7 @@ def command() -> None:
       sekisho rules list
       sekisho rules show leaver-attempt
       sekisho rules status                      what is blind, and the remedy
+      sekisho rules try decoy export.json       what would it find there?
       sekisho rules replay decoy --since 30d --dry-run
     """
 
@@ -78,82 +87,161 @@ def show(rule_id: str) -> None:
 @command.command("status")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @click.pass_obj
-def status(settings: Global, as_json: bool) -> None:
-    """Whether each rule can judge: its master data and the event columns of what is stored.
+def status_(settings: Global, as_json: bool) -> None:
+    """Whether each rule can judge: its master data, the newest stored events, what it had to leave unjudged.
+
+    \b
+    working   it has everything it needs
+    partly    some events, or some of its conditions, cannot be judged
+    blind     it can judge nothing; the remedy is named
 
     \b
     Example: sekisho rules status --json
     """
-    context = context_files.read(settings.settings.context_dir)
-    filled = _filled(settings.settings.lake_dir)
-    verdicts = {rule.id: judge(rule, context, filled) for rule in rules(discover())}
+    opened = settings.settings
+    context = context_files.read(opened.context_dir)
+    known = rules(discover())
+    recent = _recent(opened.lake_dir, columns_needed(known))
+    filled = columns_filled(known, recent) if recent is not None else {}
+    unjudged = _unjudged(opened)
+    verdicts = {rule.id: judge(rule, context, filled.get(rule.id), unjudged.get(rule.id)) for rule in known}
     if as_json:
-        click.echo(json.dumps({name: verdict._asdict() for name, verdict in verdicts.items()}, indent=2))
+        plain = {name: verdict._asdict() for name, verdict in verdicts.items()}
+        click.echo(json.dumps(plain, ensure_ascii=False, indent=2))
         return
     for name, verdict in verdicts.items():
-        click.echo(f"{name:28} {verdict.state:8} {verdict.reason}")
+        click.echo(f"{name:28} {verdict.state:8} {verdict.reason}".rstrip())
+    if recent is None:
+        click.echo("\nNothing is stored yet: whether events reach the rules is not known.")
+
+
+@command.command("try")
+@click.argument("rule_id", metavar="RULE")
+@click.argument("path", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--source", default="auto", metavar="ID", help="Take the file for this source.")
+@click.option("--limit", default=100_000, show_default=True, help="Read at most so many records.")
+@click.pass_obj
+def try_(settings: Global, rule_id: str, path: Path, source: str, limit: int) -> None:
+    """What a rule makes of the records of a file, or why it stays silent. Stores and raises nothing.
+
+    RULE is the id of a rule or a file with a Sigma rule. Master data is that of the data folder.
+
+    \b
+    Examples:
+      sekisho rules try leaver-attempt export.json
+      sekisho rules try ./my_rule.yml sysmon.ndjson --source sysmon
+    """
+    rule = _rule_or_file(rule_id)
+    opened = settings.settings
+    content = wiring.content()
+    context = context_files.read(opened.context_dir)
+    enricher = wiring.open_enricher(opened, content)
+    normaliser = Normaliser(content.sources)
+    detector = Detector([rule], systems=wiring.systems(content))
+    findings: list[Finding] = []
+    batches, records, rejected = [], 0, 0
+    for number, frame in enumerate(_records(path, source, limit, wiring.now_ns())):
+        result = normaliser.batch([Frame(number, frame)])
+        events = enricher.batch(result.events, context)
+        findings += detector.run(events, context)
+        batches.append(events)
+        records, rejected = records + len(frame.bodies), rejected + len(result.rejects)
+    click.echo(f"{records:,} records, {records - rejected:,} events, {rejected:,} rejected")
+    _say(findings)
+    if not findings:
+        click.echo(f"{rule.id} stays silent:")
+        for reason in _silence(rule, context, pa.concat_tables(batches) if batches else None, detector):
+            click.echo(f"  - {reason}")
+
+
+def _silence(rule: Rule, context: Context, events: pa.Table | None, detector: Detector) -> list[str]:
+    if events is None or events.num_rows == 0:
+        return ["no record became an event; see: sekisho sources try FILE"]
+    verdict = judge(rule, context)
+    reasons = [verdict.reason] if verdict.reason else []
+    reasons += [f"could not judge {count:,} events: {why}" for (_, why), count in detector.unjudged.items()]
+    reasons += why_silent(rule, events)
+    return reasons or ["it had all it needs, and no event fulfils its condition"]
 
 
 @command.command("replay")
-@click.argument("rule_id")
+@click.argument("rule_id", metavar="RULE")
 @click.option(
     "--since", default="30d", show_default=True, help="How far back: 12h, 30d, or a date 2026-05-01."
 )
-@click.option("--dry-run", is_flag=True, help="Show what would be raised; raise nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would be raised; raise and withdraw nothing.")
 @click.pass_obj
 def replay(settings: Global, rule_id: str, since: str, dry_run: bool) -> None:
-    """Run a rule over the stored past and raise its alerts (the same alert is never doubled).
+    """Run a rule over the stored past with the master data of today.
+
+    Its alerts are raised or completed, never doubled, and those of which nothing is left are withdrawn.
+    May be repeated, and may run while the platform does.
 
     \b
     Example: sekisho rules replay leaver-attempt --since 90d --dry-run
     """
     rule = _rule(rule_id)
     opened = settings.settings
-    content = discover()
-    context = context_files.read(opened.context_dir)
-    detector = Detector([rule], systems=wiring.systems(content), threads=opened.lake.duckdb_threads)
-    low = int(_since(since, wiring.now()).timestamp() * 1_000_000)
-    findings: list[Finding] = []
-    stored = reader.snapshot(opened.lake_dir)
-    for path in stored.paths(stored.within(low=low)):
-        findings += _past(path, low, detector, context)
-    for finding in findings:
-        click.echo(
-            f"{finding.severity.name:8} {finding.uid} {finding.count:6} {finding.what.ja}\n{finding.what.en}"
-        )
-    if not dry_run and findings:
-        wiring.raise_alerts(opened)(findings)
+    low = _since(since, wiring.now())
+    wiring.migrate(opened)
+    judged = wiring.judge_again(opened, [rule], since=low, dry_run=dry_run)
+    _say(finding for group in judged.findings.values() for finding in group)
     done = "would be raised" if dry_run else "raised or confirmed"
-    click.echo(f"{len({finding.uid for finding in findings})} alerts {done}")
+    click.echo(f"{judged.events:,} events; {len(judged.findings)} alerts {done}")
+    if judged.withdrawn:
+        withdrawn = "would be withdrawn" if dry_run else "withdrawn"
+        click.echo(f"{withdrawn}: {' '.join(uid[:8] for uid in judged.withdrawn)}")
 
 
-def _past(path: Path, low: int, detector: Detector, context: Context) -> list[Finding]:
-    found: list[Finding] = []
-    file = pq.ParquetFile(path)
-    names = [name for name in EVENT_SCHEMA.names if name in file.schema_arrow.names]
-    for batch in file.iter_batches(batch_size=20_000, columns=names):
-        events = files.shaped(pa.Table.from_batches([batch]), EVENT_SCHEMA)
-        events = events.filter(pc.greater_equal(pc.cast(events.column("time"), "int64"), low))
-        found += detector.run(events, context)
+def _say(findings: Iterable[Finding]) -> None:
+    """One entry for each alert that they make, in the words of the gravest, earliest event."""
+    alerts: dict[str, list[Finding]] = {}
+    for finding in findings:
+        alerts.setdefault(finding.uid, []).append(finding)
+    for uid, group in alerts.items():
+        lead = min(group, key=lambda one: (-one.severity, _spoke(one)))
+        count = len({piece.event_uid for one in group for piece in one.evidence})
+        click.echo(f"{lead.severity.name:8} {uid[:8]}  {count} events")
+        click.echo(f"  {lead.what.ja}\n  {lead.what.en}")
+
+
+def _spoke(finding: Finding) -> tuple[datetime, str]:
+    lead = next(piece for piece in finding.evidence if piece.event_uid == finding.lead)
+    return lead.time, lead.event_uid
+
+
+def _records(path: Path, source: str, limit: int, now: int) -> Iterator[Records]:
+    left = limit
+    for chunk in log_files.read_path(path):
+        bodies = chunk.bodies[:left]
+        left -= len(bodies)
+        if bodies:
+            yield Records(source, "file", chunk.wrapping, str(path), "", now, bodies, chunk.attributes)
+
+
+def _unjudged(settings: Settings) -> dict[str, dict[str, int]]:
+    """What the running (or last) pipeline could not judge, by rule and reason."""
+    said = status.read(settings.run_dir, "pipeline")
+    found: dict[str, dict[str, int]] = {}
+    for count in said.counts.get("unjudged", []) if said else []:
+        found.setdefault(count.first, {})[count.second] = count.value
     return found
 
 
-def _filled(folder: Path) -> set[str] | None:
-    """Event columns with a value in any stored file, by the files' statistics; None without a lake."""
-    try:
-        stored = reader.snapshot(folder)
-    except Refused:
+def _recent(folder: Path, columns: Sequence[str]) -> pa.Table | None:
+    """These columns of the newest stored events; None if nothing is stored."""
+    if not (folder / manifest.FILE).exists():
         return None
-    filled: set[str] = set()
-    for path in stored.paths(stored.files):
-        meta = pq.ParquetFile(path).metadata
-        for group in range(meta.num_row_groups):
-            for place in range(meta.num_columns):
-                column = meta.row_group(group).column(place)
-                stats = column.statistics
-                if stats is None or stats.null_count is None or stats.null_count < column.num_values:
-                    filled.add(column.path_in_schema.partition(".")[0])
-    return filled or None
+    stored = reader.snapshot(folder)
+    wanted = pa.schema([EVENT_SCHEMA.field(name) for name in columns])
+    tables: list[pa.Table] = []
+    for path in reversed(stored.paths(sorted(stored.files, key=lambda file: file.time_max))):
+        file = pq.ParquetFile(path)
+        names = [name for name in columns if name in file.schema_arrow.names]
+        tables.append(lake_files.shaped(file.read(columns=names), wanted))
+        if sum(table.num_rows for table in tables) >= _RECENT:
+            break
+    return pa.concat_tables(tables) if tables else None
 
 
 def _since(text: str, now: datetime) -> datetime:
@@ -172,6 +260,17 @@ def _rule(rule_id: str) -> Rule:
     if rule_id not in found:
         raise Refused(f"there is no rule {rule_id!r}", "one of: " + " ".join(found))
     return found[rule_id]
+
+
+def _rule_or_file(name: str) -> Rule:
+    path = Path(name)
+    if path.suffix not in (".yml", ".yaml") or not path.is_file():
+        return _rule(name)
+    loaded = load(path, path.stem, shown=name, own=False)
+    if isinstance(loaded, SigmaRule):
+        return loaded
+    problem = loaded[0]
+    raise Refused(f"{problem.where}: {problem.why}", problem.remedy)
 
 
 def _summary(rule: Rule) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Events and master data -> findings. Pure: the same events give the same findings, however batched."""
 
 from sekisho.detect.detector import Detector
-from sekisho.detect.judge import Verdict, judge
+from sekisho.detect.judge import Verdict, columns_filled, columns_needed, judge, why_silent
 from sekisho.detect.rules import rules
 
-__all__ = ["Detector", "Verdict", "judge", "rules"]
+__all__ = ["Detector", "Verdict", "columns_filled", "columns_needed", "judge", "rules", "why_silent"]

@@ -39,7 +39,8 @@ class Facts:
 
     def add(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """The event with ``zone``, ``local_day``, ``local_time``, ``jst``, ``when``, ``person_name``,
-        ``who``, ``network``, ``where``, ``from_ja`` and ``from_en`` (see ``contract.Rule``). ``time`` must not be null."""
+        ``who``, ``network``, ``where``, ``from_ja`` and ``from_en`` (see ``contract.Rule``). ``time`` is not
+        null."""
         time: datetime = event["time"]
         person = event.get("person_uid") or ""
         row = self._employment(person, time)

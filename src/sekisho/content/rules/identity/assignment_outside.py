@@ -108,7 +108,7 @@ RULE = Rule(
             en="If it is a legitimate extension: register the assignment, then close this alert as legitimate.",
         ),
     ),
-    columns=("person_uid", "service_name"),
+    columns=("person_uid",),
     tables=("assignments", "accounts"),
     shown=("account", "service_name", "resource_name", "group_name", "api_operation", "src_endpoint_ip", "src_net_class",
            "device_asset", "session_uid"),

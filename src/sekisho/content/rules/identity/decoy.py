@@ -113,7 +113,7 @@ RULE = Rule(
             en="Search what else the same origin touched within 24 hours before and after.",
         ),
     ),
-    columns=("decoy_uid",),
+    columns=("account",),
     tables=("decoys",),
     shown=("decoy_uid", "account", "status_id", "status_code", "status_detail", "policy_name", "src_endpoint_ip", "src_country",
            "src_net_class", "http_request_user_agent", "service_name", "api_operation"),
