@@ -19,8 +19,10 @@ class Prepared(NamedTuple):
     token: str | None
 
 
-def prepare(data: Path, now: float) -> Prepared:
+def prepare(data: Path, now: float, *, token: bool = False) -> Prepared:
     """Make the data folder complete; what is there stays. ``now``: seconds since 1970 UTC.
+
+    ``token``: make the first token for shippers if there is none (`sekisho up`, which can show it).
 
     Raises ``Refused`` for a folder that holds something else.
     """
@@ -37,10 +39,18 @@ def prepare(data: Path, now: float) -> Prepared:
     secret(data / "secrets" / "decoy.key")
     if not (data / FILE).exists():
         (data / FILE).write_text(TEMPLATE, encoding="utf-8")
-    token = None
+    (data / FILE).chmod(0o600)
     tokens = Tokens(data / "secrets" / "tokens.json")
-    if first and not tokens.names():
-        token = tokens.create("default", now=now)
+    made = tokens.create("default", now=now) if token and not tokens.names() else None
     if first:
         marker.write_text("data folder of Sekisho, layout 1\n")
-    return Prepared(first, token)
+    return Prepared(first, made)
+
+
+def known(data: Path) -> None:
+    """Raises ``Refused`` unless this is a data folder: a command that reads must not make one."""
+    if not (data / _MARK).exists():
+        raise Refused(
+            f"{data} is no data folder of Sekisho",
+            "name it with --data or $SEKISHO_DATA; a new one is made by `sekisho up` or `sekisho ingest`",
+        )

@@ -18,7 +18,6 @@ from rich.text import Text as Styled
 
 from sekisho import wiring
 from sekisho.cli.main import Global
-from sekisho.cli.master import open_folder
 from sekisho.model import Language, Refused, Severity
 from sekisho.tabular import write
 
@@ -47,7 +46,7 @@ _REASONS = ("true-positive", "false-positive", "benign", "test", "duplicate")
 )
 @click.pass_obj
 def command(given: Global) -> None:
-    open_folder(given)
+    wiring.migrate(given.existing())
 
 
 def _filters(run: Callable[..., None]) -> Callable[..., None]:

@@ -51,6 +51,13 @@ class Global:
     def settings(self) -> Settings:
         return load(self.data)
 
+    def existing(self) -> Settings:
+        """Settings of a data folder that is there; for commands that only read. Raises ``Refused``."""
+        from sekisho import first_run  # only these commands need it
+
+        first_run.known(self.data)
+        return self.settings
+
 
 class _Lazy(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -75,14 +75,16 @@ def group(name: str) -> click.Group:
 
 def open_folder(given: Global) -> None:
     """Make the data folder whole before anything is written to it, and bring the tables forward."""
-    made = first_run.prepare(given.data, wiring.now().timestamp())
-    if made.token:
-        click.echo(f"New data folder {given.data}. Token for shippers (shown once): {made.token}", err=True)
+    if first_run.prepare(given.data, wiring.now().timestamp()).first:
+        click.echo(f"New data folder {given.data}", err=True)
     wiring.migrate(given.settings)
 
 
-def _open(given: Global, table: Table) -> Register:
-    open_folder(given)
+def _open(given: Global, table: Table, *, reads: bool = True) -> Register:
+    if reads:
+        wiring.migrate(given.existing())
+    else:
+        open_folder(given)
     return registers(given.data)[table.name]
 
 
@@ -109,7 +111,7 @@ def _import(table: Table) -> click.Command:
         All problems are shown at once, and then nothing is changed. A column that is left out
         keeps what is stored. Times need their UTC offset: 2026-04-01T09:00:00+09:00.
         """
-        register = _open(given, table)
+        register = _open(given, table, reads=False)
         from sekisho.modules.ledger import flows
 
         language: Language = lang or given.settings.language

@@ -15,6 +15,9 @@ from pathlib import Path
 
 from sekisho import status, wiring
 
+#: Status of a process that was refused something only a person can mend (sysexits.h: EX_CONFIG).
+REFUSED = 78
+
 
 class _Lines(logging.Formatter):
     """One JSON object per line; English, without secrets."""

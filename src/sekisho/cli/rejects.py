@@ -48,7 +48,7 @@ def _shown(row: RejectRow) -> dict[str, Any]:
 @click.pass_obj
 def list_(obj: Global, source: str, code: str, limit: int, as_json: bool) -> None:
     """How many, by source and reason; then the newest."""
-    rejects = Rejects(obj.settings.journal_dir)
+    rejects = Rejects(obj.existing().journal_dir)
     rows = rejects.rows(source, code, limit)
     if as_json:
         counts = [{"source": s, "code": c, "count": n} for s, c, n in rejects.counts()]
@@ -76,12 +76,12 @@ def list_(obj: Global, source: str, code: str, limit: int, as_json: bool) -> Non
 def show(obj: Global, offset: str) -> None:
     """One reject with its body. OFFSET as `rejects list` prints it."""
     place = _offset(offset)
-    row = Rejects(obj.settings.journal_dir).get(place)
+    row = Rejects(obj.existing().journal_dir).get(place)
     if row is None:
         raise Refused(f"no reject at {offset}", "see `sekisho rejects list`")
     for name, value in _shown(row).items():
         click.echo(f"{name:>12}: {value}")
-    frame = JournalReader(obj.settings.journal_dir).frame(place.frame)
+    frame = JournalReader(obj.existing().journal_dir).frame(place.frame)
     if frame is None or place.index >= len(frame.records.bodies):
         click.echo("        body: the journal frame cannot be read")
         return
@@ -102,7 +102,7 @@ def retry(obj: Global, source: str, code: str, retry_as: str, dry_run: bool) -> 
     if retry_as and retry_as not in wiring.content().receivable():
         known = ", ".join(wiring.content().receivable())
         raise Refused(f"no source is called {retry_as!r}", f"one of: {known}")
-    rejects = Rejects(obj.settings.journal_dir)
+    rejects = Rejects(obj.existing().journal_dir)
     chosen = sum(number for s, c, number in rejects.counts() if source in ("", s) and code in ("", c))
     if dry_run:
         click.echo(f"{chosen:,} rejects would be tried again.")

@@ -23,7 +23,7 @@ def how_to_ship(settings: Settings, token: str | None, *, first: bool) -> None:
     """Print it; the token only when it was made just now (it is stored as a hash)."""
     url = addresses(settings)["http"]
     collect = settings.collect
-    shown = token or "TOKEN"
+    shown = "TOKEN"
     lines = [f"Sekisho runs. Data folder: {settings.data}", ""]
     if first and token:
         lines += [
@@ -43,6 +43,8 @@ def how_to_ship(settings: Settings, token: str | None, *, first: bool) -> None:
             f'  rsyslog        *.* action(type="omfwd" protocol="tcp" target="{collect.host}"'
             f' port="{collect.syslog_tcp_port}" template="RSYSLOG_SyslogProtocol23Format")'
         )
+    if collect.syslog_tls_port:
+        lines.append(f"  syslog TLS     {collect.host}:{collect.syslog_tls_port}")
     if collect.syslog_udp_port:
         lines.append(
             f"  syslog UDP     {collect.host}:{collect.syslog_udp_port}   (no acknowledgement: may lose)"

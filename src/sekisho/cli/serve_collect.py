@@ -8,10 +8,12 @@ import signal
 from collections import Counter
 from typing import Any
 
+import click
 from aiohttp import web
 
 from sekisho import status, wiring
 from sekisho.cli import process
+from sekisho.model import Refused
 from sekisho.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -79,6 +81,10 @@ def main(settings: Settings) -> None:
     process.log_to_file(settings.data, "collect")
     try:
         asyncio.run(_run(settings))
+    except Refused as refusal:
+        log.error("refused: %s", refusal.why)
+        click.echo(f"sekisho: {refusal}", err=True)
+        raise SystemExit(process.REFUSED) from refusal
     except Exception:
         log.exception("the receivers stop")
         raise

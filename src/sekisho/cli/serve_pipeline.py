@@ -7,8 +7,11 @@ import logging
 import threading
 from collections import Counter
 
+import click
+
 from sekisho import status, wiring
 from sekisho.cli import process
+from sekisho.model import Refused
 from sekisho.pipeline import Step
 from sekisho.settings import Settings
 
@@ -101,6 +104,7 @@ class _Loop:
             "offset": -1.0 if offset is None else float(offset),
             "backlog_frames": float(plane.backlog()),
             "lag_seconds": self._lag,
+            "ahead_pid": float(plane.ahead.pid),
         }
         words.texts = {"context_version": plane.stages.context().version}
         words.rates = self._rates.note(words.at, Counter(tally.events))
@@ -115,6 +119,10 @@ def main(settings: Settings) -> None:
     process.end_with_parent(stop.set)
     try:
         _Loop(settings, stop).run()
+    except Refused as refusal:
+        log.error("refused: %s", refusal.why)
+        click.echo(f"sekisho: {refusal}", err=True)
+        raise SystemExit(process.REFUSED) from refusal
     except Exception:
         log.exception("the pipeline stops")
         raise

@@ -110,7 +110,7 @@ def command(obj: Global, as_json: bool) -> None:
 
     Ends with status 1 if a process does not run.
     """
-    found = gather(obj.settings)
+    found = gather(obj.existing())
     if as_json:
         click.echo(json.dumps(found, ensure_ascii=False))
     else:
@@ -121,8 +121,8 @@ def command(obj: Global, as_json: bool) -> None:
 
 def _print(found: dict[str, Any], zone: ZoneInfo) -> None:
     for name, process in found["processes"].items():
-        state = "runs" if process["running"] else "DOES NOT RUN"
-        click.echo(f"{name:<10} {state}  {process['resident_bytes'] / 1e6:,.0f} MB")
+        size = f"runs  {process['resident_bytes'] / 1e6:,.0f} MB" if process["running"] else "DOES NOT RUN"
+        click.echo(f"{name:<10} {size}")
     lag = found["lag_seconds"]
     click.echo(
         f"backlog    {found['backlog']:,} frames, lag {lag:.1f} s"

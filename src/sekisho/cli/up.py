@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 
 from sekisho import first_run, status, wiring
-from sekisho.cli import say
+from sekisho.cli import process, say
 from sekisho.cli.main import Global
 from sekisho.model import Refused
 
@@ -31,9 +31,10 @@ READY_SECONDS = 60.0
 class Child:
     """One process: started, and started again with growing pauses whenever it ends by itself."""
 
-    def __init__(self, name: str, data: Path) -> None:
+    def __init__(self, name: str, data: Path, refused: asyncio.Event) -> None:
         self.name = name
         self._data = data
+        self._refused = refused
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = False
 
@@ -47,6 +48,10 @@ class Child:
                 return
             if loop.time() - began > HEALTHY_AFTER:
                 pause = FIRST_BACKOFF
+            if code == process.REFUSED:
+                click.echo(f"sekisho: {self.name} cannot start; all is stopped", err=True)
+                self._refused.set()
+                return
             log = self._data / "run" / "log" / f"{self.name}.log"
             click.echo(
                 f"sekisho: {self.name} ended with {_word(code)}; again in {pause:g} s (log: {log})", err=True
@@ -74,40 +79,45 @@ class Child:
 
     async def stop(self) -> None:
         self._stopping = True
-        process = self._process
-        if process is None or process.returncode is not None:
+        child = self._process
+        if child is None or child.returncode is not None:
             return
         with contextlib.suppress(ProcessLookupError):
-            process.terminate()
+            child.terminate()
         try:
             async with asyncio.timeout(STOP_SECONDS):
-                await process.wait()
+                await child.wait()
         except TimeoutError:
             click.echo(f"sekisho: {self.name} did not stop in {STOP_SECONDS:g} s; killed", err=True)
-            process.kill()
-            await process.wait()
+            child.kill()
+            await child.wait()
 
 
 def _word(code: int) -> str:
     return f"signal {signal.Signals(-code).name}" if code < 0 else f"status {code}"
 
 
-async def supervise(data: Path, *, ready: asyncio.Event) -> None:
-    """Run until SIGTERM or SIGINT; then stop cleanly."""
+async def supervise(data: Path, *, ready: asyncio.Event) -> bool:
+    """Run until SIGTERM or SIGINT; then stop cleanly. False if a process was refused a start."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
-    children = [Child(name, data) for name in ORDER]
+    refused = asyncio.Event()
+    children = [Child(name, data, refused) for name in ORDER]
     tasks = [asyncio.create_task(child.run()) for child in children]
     announce = asyncio.create_task(_until_ready(data, ready))
-    await stop.wait()
+    ends = [asyncio.create_task(event.wait()) for event in (stop, refused)]
+    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    for end in ends:
+        end.cancel()
     announce.cancel()
     for child in children:
         await child.stop()
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, announce, return_exceptions=True)
+    return not refused.is_set()
 
 
 async def _until_ready(data: Path, ready: asyncio.Event) -> None:
@@ -162,12 +172,14 @@ def command(obj: Global, as_json: bool, quiet: bool) -> None:
       sekisho --data /srv/sekisho up    another data folder
       sekisho up --json                 for scripts: one line of JSON when ready
     """
-    prepared = first_run.prepare(obj.data, wiring.now().timestamp())
+    prepared = first_run.prepare(obj.data, wiring.now().timestamp(), token=True)
     settings = obj.settings  # a broken settings file is shown before anything runs
     held = _hold(obj.data)
+    if not (as_json or quiet):
+        click.echo(f"Starting Sekisho on {obj.data} …", err=True)
     _make_ready(obj.data)
 
-    async def run() -> None:
+    async def run() -> bool:
         ready = asyncio.Event()
         task = asyncio.create_task(supervise(obj.data, ready=ready))
         waiting = asyncio.create_task(ready.wait())
@@ -180,9 +192,11 @@ def command(obj: Global, as_json: bool, quiet: bool) -> None:
                 say.how_to_ship(settings, prepared.token, first=prepared.first)
             sys.stdout.flush()
         waiting.cancel()
-        await task
+        return await task
 
     try:
-        asyncio.run(run())
+        well = asyncio.run(run())
     finally:
         os.close(held)
+    if not well:
+        raise SystemExit(process.REFUSED)

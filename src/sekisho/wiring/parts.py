@@ -21,7 +21,7 @@ def detector(settings: Settings, found: Content) -> detect.Detector:
 
 def systems(found: Content) -> dict[str, tuple[str, ...]]:
     """Systems of the master data whose accounts appear in a source, by source id."""
-    return {source.id: source.systems for source in found.sources.values()}
+    return {source.id: (*source.systems, source.id) for source in found.sources.values()}
 
 
 class Master:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -72,6 +73,9 @@ async def receivers(
     server = http.serve(app, collect, unix=settings.run_dir / SOCKET)
     await server.start()
     context = http.tls_context(collect.tls) if collect.tls else None
+    if context is not None and collect.tls is not None and collect.tls.client_ca:
+        # syslog has no token beside the certificate, so with an authority named it must be shown
+        context.verify_mode = ssl.CERT_REQUIRED
     lines = await syslog.start(commit.append, counters, collect, now=now_ns, ssl_context=context)
     return Receivers(counters, writer, commit.failed, commit, server, lines)
 

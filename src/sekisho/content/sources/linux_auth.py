@@ -258,7 +258,6 @@ SOURCE = Source(
             "gpasswd", "passwd", "chpasswd", "chage", "chfn", "chsh", "CRON", "cron", "crond", "crontab", "gdm-password",
             "gdm-session-worker", "lightdm", "polkitd", "runuser",
         ),
-        sourcetypes=("linux_secure",),
         rank=10,
     ),
     reference="https://man7.org/linux/man-pages/man8/pam_unix.8.html",

@@ -64,7 +64,7 @@ SOURCE = Source(
     product="syslog",
     decode=Lines(parse),
     map=to_event,
-    recognise=Recognise(fallback_for="syslog", sourcetypes=("syslog",)),
+    recognise=Recognise(fallback_for="syslog"),
     reference="https://www.rfc-editor.org/rfc/rfc5424",
     switch_on=Text(
         ja="機器やサーバーの syslog 転送先に Sekisho を指定します（TLS を推奨。UDP は到達を確認できません）。",
