@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from sekisho.model import Offset
 from sekisho.normalise import Normaliser, recognise
+from sekisho.normalise.leftovers import Learner
 from sekisho.ocsf import NORMALISED_SCHEMA
-from tests.normalise.conftest import RECEIVED, frame, sources
+from tests.normalise.conftest import RECEIVED, Login, frame, sources
 
 GOOD = b'{"kind":"x","at":"2026-03-12T18:41:27.5+09:00","who":{"id":"u1","name":"n"},"more":[1,{"a":null}]}'
 
@@ -197,3 +198,41 @@ def test_a_large_frame_is_built_in_slices(normaliser: Normaliser, monkeypatch: p
     whole = normaliser.batch([frame(bodies)]).events.to_pylist()
     monkeypatch.setattr("sekisho.normalise.batch._SLICE_RECORDS", 7)
     assert normaliser.batch([frame(bodies)]).events.to_pylist() == whole
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "kind": st.just("x"),
+                "who": st.none()
+                | st.dictionaries(st.sampled_from(["id", "name", "é"]), st.text(max_size=4), max_size=3),
+                "tags": st.none() | st.lists(st.text(max_size=3), max_size=2),
+                "more": JSONISH,
+                "a": JSONISH,
+            },
+        ),
+        max_size=20,
+    )
+)
+def test_both_ways_to_the_leftovers_agree(records: list[dict[str, object]]) -> None:
+    taught = Learner(Login)
+    usual = b'{"kind":"x","more":1,"a":2,"who":{"id":"u","name":"n","\\u00e9":"z"}}'
+    for _ in range(40):
+        taught.left(usual)
+    extended = taught.extended
+    assert extended is not None
+    for record in records:
+        body = json.dumps(record).encode()
+        opened, kept = extended.open(body)
+        assert opened.kind == record.get("kind", "")
+        assert extended.left(opened, kept) == taught.left(body)
+
+
+def test_keys_that_no_field_may_have_are_left_over_all_the_same() -> None:
+    taught = Learner(Login)
+    body = json.dumps({"kind": "x", 'a"\n\\': 1}).encode()
+    assert {taught.left(body) for _ in range(100)} == {b'{"a\\"\\n\\\\":1}'}
+    assert taught.extended is not None

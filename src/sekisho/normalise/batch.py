@@ -34,7 +34,7 @@ from sekisho.ocsf import NORMALISED_SCHEMA, TIME, Event
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: Columns are built for so many records, or so many bytes, at a time (an Arrow text column ends at 2 GiB).
-_SLICE_RECORDS = 8_000
+_SLICE_RECORDS = 2_000
 _SLICE_BYTES = 64 * 1024 * 1024
 
 
@@ -150,11 +150,7 @@ def _stated_zone(name: str) -> tzinfo | None:
 
 def _not_text(left: Sequence[bytes | None]) -> dict[int, tuple[str, str]]:
     """Rows of which a part that no mapping reads is not UTF-8."""
-    try:
-        pa.array(left, pa.binary()).cast(pa.string())
-    except pa.ArrowInvalid:
-        return {row: why for row, text in enumerate(left) if text and (why := _not_utf8(text))}
-    return {}
+    return {row: why for row, text in enumerate(left) if text and (why := _not_utf8(text))}
 
 
 def _not_utf8(text: bytes) -> tuple[str, str] | None:
@@ -242,13 +238,16 @@ class Normaliser:
     def _columns(self, part: _Slice, rejects: list[Reject]) -> pa.Table:
         """The slice as a table; rows that do not fit their columns become rejects."""
         line = part.across()
-        if out := _not_text(line.left):
-            line = self._drop(part, out, rejects)
+        try:
+            left = columns.utf8(line.left)
+        except pa.ArrowInvalid:
+            line = self._drop(part, _not_text(line.left), rejects)
+            left = columns.utf8(line.left)
         try:
             filled = columns.mapped(line.events)
         except columns.Misfit as misfit:
             line = self._drop(part, {i: ("wrong-shape", why) for i, why in misfit.rows.items()}, rejects)
-            filled = columns.mapped(line.events)
+            filled, left = columns.mapped(line.events), columns.utf8(line.left)
         count = len(line.events)
         filled["category_uid"] = pa.array([kind[0] for kind in line.kinds], pa.int32())
         filled["type_uid"] = pa.array([kind[1] for kind in line.kinds], pa.int64())
@@ -258,7 +257,7 @@ class Normaliser:
         filled["ingested_at"] = pa.array(line.received, pa.int64()).view(TIME)
         filled["receiver"] = columns.array(line.receivers, pa.string())
         filled["raw"] = columns.texts(line.bodies)
-        filled["unmapped"] = pa.array(line.left, pa.binary()).cast(pa.string())
+        filled["unmapped"] = left
         return columns.table(filled, count)
 
     def _drop(self, part: _Slice, out: dict[int, tuple[str, str]], rejects: list[Reject]) -> _Line:

@@ -32,10 +32,15 @@ class Misfit(Exception):  # noqa: N818 - a verdict on rows
         super().__init__(f"{len(rows)} rows do not fit")
 
 
+def utf8(texts: Sequence[bytes | None]) -> pa.Array:
+    """Raises ``pa.ArrowInvalid`` if one is not UTF-8."""
+    return pa.array(texts, pa.binary()).cast(pa.string())
+
+
 def texts(bodies: Sequence[bytes]) -> pa.Array:
     """Bodies as text; bytes that are not UTF-8 stand as ``\\xNN``."""
     try:
-        return pa.array(bodies, pa.binary()).cast(pa.string())
+        return utf8(bodies)
     except pa.ArrowInvalid:
         return pa.array([body.decode("utf-8", "backslashreplace") for body in bodies], pa.string())
 
@@ -111,7 +116,7 @@ def _group(names: Sequence[str], rows: Sequence[Event], mixed: bool) -> dict[str
         )
     if mixed:
         return _filled(names, ([row.get(name) for row in rows] for name in names))
-    return _filled(names, zip(*(row.values() for row in rows), strict=True))
+    return _filled(names, zip(*[tuple(row.values()) for row in rows], strict=True))
 
 
 def _groups(rows: Sequence[Event]) -> list[tuple[Sequence[str], list[int], bool]]:

@@ -203,6 +203,11 @@ def _eraser(
     return erase
 
 
+def _nameable(key: str) -> bool:
+    """Whether msgspec takes the key as a field name; a sender may write any."""
+    return not any(mark < " " or mark in '\\"' for mark in key)
+
+
 class Learner:
     """Which keys the records of a source have beyond what is mapped."""
 
@@ -231,7 +236,7 @@ class Learner:
             self._extend()
 
     def _extend(self) -> None:
-        new = [at for at, count in self._counts.items() if count >= _FAMILIAR]
+        new = [at for at, count in self._counts.items() if count >= _FAMILIAR and _nameable(at[1])]
         if len(self._counts) > _COUNTED:
             self._counts.clear()
         if not new and self.extended is not None:
