@@ -18,6 +18,7 @@ from rich.table import Table as Grid
 from sekisho import first_run, wiring
 from sekisho.cli.main import Global
 from sekisho.contract import TABLES, Table
+from sekisho.enrich import context_files
 from sekisho.model import Language, Refused, Text
 from sekisho.tabular import Plan, show, template, told, write
 from sekisho.tabular.sheet import MAX_BYTES
@@ -37,6 +38,10 @@ _AGAIN = Text(ja="過去35日のログを新しい台帳で判定し直してい
 _JUDGED = Text(
     ja="過去のログ {events} 件を判定し直しました。該当するアラート {holding} 件、取下げ {withdrawn} 件。",
     en="Judged {events} stored events again: {holding} alerts hold, {withdrawn} withdrawn.",
+)
+_SYSTEMS = Text(
+    ja="注意: アカウント台帳のシステム {unknown} はどのログにも対応しません。使える名前: {known}",
+    en="warning: no log belongs to system {unknown} of the accounts. Names there are: {known}",
 )
 _language = click.option("--lang", type=click.Choice(["ja", "en"]), help="Language of messages.")
 _json = click.option("--json", "as_json", is_flag=True, help="For machines.")
@@ -129,6 +134,7 @@ def _import(table: Table) -> click.Command:
         else:
             _report(table, outcome.plan, language, file.name, dry_run=dry_run)
         if outcome.events:
+            _warn_of_systems(given, language)
             _judge_again(given, language)
         if outcome.problems:
             raise SystemExit(1)
@@ -212,6 +218,16 @@ def _undo(table: Table) -> click.Command:
         _judge_again(given, given.settings.language)
 
     return command
+
+
+def _warn_of_systems(given: Global, language: Language) -> None:
+    """An account of a system that no source knows is never found in a log: say so, with the known names."""
+    known = {name for names in wiring.systems(wiring.content()).values() for name in names} | {"*"}
+    kept = context_files.read(given.settings.context_dir).tables["accounts"].column("system").to_pylist()
+    unknown = sorted(set(kept) - known)
+    if unknown:
+        facts = {"unknown": ", ".join(unknown), "known": ", ".join(sorted(known))}
+        click.echo(_SYSTEMS.fill(facts).get(language), err=True)
 
 
 def _judge_again(given: Global, language: Language) -> None:
