@@ -158,28 +158,29 @@ class Detector:
             self._db.execute(asked.fill)
         finally:
             self._db.unregister("sigma_events")
-        found = self._db.execute(asked.run).fetchall()
-        for number, rule in enumerate(together, start=1):
-            mine = sorted(row[0] for row in found if row[number])
-            if mine:
-                yield rule, _rows(events, mine)
+        found: dict[int, list[int]] = defaultdict(list)
+        for number, row in self._db.execute(asked.run).fetchall():
+            found[number].append(row)
+        for number in sorted(found):
+            yield together[number], _rows(events, sorted(found[number]))
 
     def _prepare(self, scope: str, together: tuple[SigmaRule, ...]) -> _Asked:
         """Planning some hundred conditions takes longer than a batch: it is done once."""
         name = f"sigma_{len(self._asked)}"
         named = {alias: sql for rule in together for alias, sql in rule.fields}
         fields = "".join(f", {sql} AS {alias}" for alias, sql in named.items())
-        flags = ", ".join(f"coalesce({rule.condition}, false) AS m{n}" for n, rule in enumerate(together))
-        some = " OR ".join(f"m{n}" for n in range(len(together)))
+        # a filter stops at the first condition that fails; a projection would compute them all
+        branches = " UNION ALL ".join(
+            f"SELECT {n} AS rule, _row FROM {name} WHERE {rule.condition}"  # noqa: S608 - compiled, values escaped
+            for n, rule in enumerate(together)
+        )
         columns = tuple(sorted({column for rule in together for column in rule.columns}))
         select = f"SELECT _row{fields} FROM sigma_events WHERE {scope}"  # noqa: S608 - compiled, values escaped
         empty = EVENT_SCHEMA.empty_table().select(columns).append_column("_row", pa.array([], pa.int64()))
         self._db.register("sigma_events", empty)
         self._db.execute(f"CREATE TABLE {name} AS {select}")
         self._db.unregister("sigma_events")
-        self._db.execute(
-            f"PREPARE {name}_run AS SELECT * FROM (SELECT _row, {flags} FROM {name}) WHERE {some}"  # noqa: S608 - as above
-        )
+        self._db.execute(f"PREPARE {name}_run AS {branches}")
         asked = _Asked(
             together, columns, f"INSERT INTO {name} {select}", f"EXECUTE {name}_run", f"TRUNCATE {name}"
         )

@@ -40,7 +40,7 @@ _SUBJECTS = (
 @dataclass(frozen=True)
 class SigmaRule(Rule):
     """``scope`` selects the log source. ``condition``: SQL over the aliases of ``fields`` (alias, SQL over
-    event columns). The detector evaluates all conditions of a scope together."""
+    event columns), NULL counts as false. The detector evaluates all conditions of a scope together."""
 
     condition: str = "false"
     fields: tuple[tuple[str, str], ...] = ()
@@ -87,7 +87,7 @@ def _compiled(text: str, rule_id: str, own: bool) -> SigmaRule:
             "logsource",
         )
     compiler = Compiler(source)
-    conditions = [f"coalesce({compiler.condition(tree)}, false)" for tree in _trees(rule)]
+    conditions = [compiler.condition(tree) for tree in _trees(rule)]
     condition = conditions[0] if len(conditions) == 1 else "(" + " OR ".join(conditions) + ")"
     fields = tuple(sorted(compiler.fields.items()))
     _try_out(source.scope, fields, condition)
