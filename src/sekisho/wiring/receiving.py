@@ -14,6 +14,7 @@ from sekisho.collect.counters import Counters
 from sekisho.collect.tokens import Tokens
 from sekisho.contract.discovery import Content
 from sekisho.journal import GroupCommit, JournalWriter
+from sekisho.model import Refused
 from sekisho.settings import Settings
 from sekisho.wiring.clock import now_ns
 from sekisho.wiring.found import content
@@ -76,7 +77,15 @@ async def receivers(
     if context is not None and collect.tls is not None and collect.tls.client_ca:
         # syslog has no token beside the certificate, so with an authority named it must be shown
         context.verify_mode = ssl.CERT_REQUIRED
-    lines = await syslog.start(commit.append, counters, collect, now=now_ns, ssl_context=context)
+    try:
+        lines = await syslog.start(commit.append, counters, collect, now=now_ns, ssl_context=context)
+    except OSError as error:
+        await server.stop()
+        raise Refused(
+            f"cannot listen for syslog on {collect.host} (TCP port {collect.syslog_tcp_port}, UDP port"
+            f" {collect.syslog_udp_port}, TLS port {collect.syslog_tls_port}): {error}",
+            "end the program that uses it, or set other ports in [collect]; 0 switches one off",
+        ) from error
     return Receivers(counters, writer, commit.failed, commit, server, lines)
 
 
