@@ -69,8 +69,10 @@ class Compiler:
     def condition(self, node: object) -> str:
         """SQL of a node; NULL counts as false."""
         if isinstance(node, ConditionAND | ConditionOR):
-            word = " AND " if isinstance(node, ConditionAND) else " OR "
-            return "(" + word.join(self.condition(arg) for arg in node.args) + ")"
+            parts = [self.condition(arg) for arg in node.args]
+            if isinstance(node, ConditionAND):
+                return "(" + " AND ".join(parts) + ")"
+            return "(" + " OR ".join(_together(parts)) + ")"
         if isinstance(node, ConditionNOT):
             return f"(NOT coalesce({self.condition(node.args[0])}, false))"
         if isinstance(node, ConditionFieldEqualsValueExpression):
@@ -93,7 +95,7 @@ class Compiler:
 
     def _compare(self, name: str, value: object) -> str:
         if isinstance(value, SigmaExpansion):
-            return "(" + " OR ".join(self._compare(name, part) for part in value.values) + ")"
+            return "(" + " OR ".join(_together([self._compare(name, part) for part in value.values])) + ")"
         expression = self._field(name)
         column = BY_NAME.get(expression)
         is_text = column is None or str(column.type) == "string"
@@ -183,6 +185,9 @@ _SHIFTING = frozenset(
      "Description"]
 )  # fmt: skip
 _SIZE = {"LT": "<", "LTE": "<=", "GT": ">", "GTE": ">="}
+_CONTAINS = re.compile(r"contains\((f[0-9a-f]{12}), '((?:[^']|'')*)'\)")
+#: from so many texts on one expression is faster; RE2 keeps so many in its cache of states
+_MANY, _AT_ONCE = 4, 200
 _WORDS = re.compile(r"[a-z_][a-z0-9_]*")
 _LITERALS = re.compile(r"'(?:[^']|'')*'")
 
@@ -203,7 +208,8 @@ def _pattern(column: str, value: SigmaString, *, lower: bool = False) -> str:
     many = SpecialChars.WILDCARD_MULTI
 
     def literal(text: str) -> str:
-        return f"lower({quoted(text)})" if lower and not text.isascii() else quoted(_low(text, lower))
+        same = text.isascii() or text.lower() == text.upper()  # else it is lowered as the column is
+        return quoted(_low(text, lower)) if same or not lower else f"lower({quoted(text)})"
 
     if len(texts) == 1 and all(part is many for part in parts if not isinstance(part, str)):
         at = parts.index(texts[0])
@@ -221,6 +227,30 @@ def _pattern(column: str, value: SigmaString, *, lower: bool = False) -> str:
     if lower:
         return f"({column} LIKE lower({quoted(pattern)}) ESCAPE '!')"
     return f"({column} LIKE {quoted(pattern)} ESCAPE '!')"
+
+
+def _together(parts: list[str]) -> list[str]:
+    """Alternatives, with many ``contains`` of one column as one regular expression: RE2 reads the text once
+    for all of them."""
+    needles: dict[str, list[str]] = {}
+    rest: list[str] = []
+    for part in parts:
+        if found := _CONTAINS.fullmatch(part):
+            needles.setdefault(found[1], []).append(found[2].replace("''", "'"))
+        else:
+            rest.append(part)
+    for column, texts in needles.items():
+        if len(texts) < _MANY:
+            rest += [f"contains({column}, {quoted(text)})" for text in texts]
+        for start in range(0, len(texts) if len(texts) >= _MANY else 0, _AT_ONCE):
+            any_of = "|".join(map(_escaped, texts[start : start + _AT_ONCE]))
+            rest.append(f"regexp_matches({column}, {quoted(any_of)})")
+    return rest
+
+
+def _escaped(text: str) -> str:
+    """For RE2, which lets every ASCII sign but letters and digits be escaped."""
+    return "".join(c if c.isalnum() or not c.isascii() else "\\n" if c == "\n" else "\\" + c for c in text)
 
 
 def _low(text: str, lower: bool) -> str:
