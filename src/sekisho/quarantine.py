@@ -50,8 +50,8 @@ class Attempts:
         fresh.replace(self._path)
 
 
-#: Runs records through the pure stages in a process of its own: None if it ends well, else what happened.
-Trial = Callable[[Frame], str | None]
+#: Runs frames through the pure stages in a process of its own: None if it ends well, else what happened.
+Trial = Callable[[Sequence[Frame]], str | None]
 
 
 class Runner:
@@ -91,15 +91,30 @@ class Runner:
 
 
 def suspects(frames: Sequence[Frame], trial: Trial) -> list[Reject]:
-    """Records that crash the pure stages, each found by halving its frame."""
+    """Records that crash the pure stages, found by halving: first the frames, then each guilty frame.
+
+    The whole batch first: where it was not a record (the machine was short of memory, a person killed the
+    process) one trial says so.
+    """
     found: list[Reject] = []
-    for frame in frames:
-        _halve(frame, 0, len(frame.records.bodies), trial, found)
+    _halve_frames(frames, trial, found)
     return found
 
 
+def _halve_frames(frames: Sequence[Frame], trial: Trial, found: list[Reject]) -> None:
+    if len(frames) < 2:
+        for frame in frames:
+            _halve(frame, 0, len(frame.records.bodies), trial, found)
+        return
+    if trial(frames) is None:
+        return
+    middle = len(frames) // 2
+    _halve_frames(frames[:middle], trial, found)
+    _halve_frames(frames[middle:], trial, found)
+
+
 def _halve(frame: Frame, start: int, end: int, trial: Trial, found: list[Reject]) -> None:
-    why = trial(_part(frame, start, end)) if start < end else None
+    why = trial([_part(frame, start, end)]) if start < end else None
     if why is None:
         return
     if end - start == 1:

@@ -237,9 +237,10 @@ def test_the_one_record_that_crashes_is_found_and_rejected(tmp_path: Path) -> No
     attempts = Attempts(tmp_path / "attempts.json")
     tried: list[int] = []
 
-    def trial(frame: Frame) -> str | None:
-        tried.append(len(frame.records.bodies))
-        return "CrashError: a bug" if b'{"poison":1}' in frame.records.bodies else None
+    def trial(frames: Sequence[Frame]) -> str | None:
+        bodies = [body for frame in frames for body in frame.records.bodies]
+        tried.append(len(bodies))
+        return "CrashError: a bug" if b'{"poison":1}' in bodies else None
 
     crashes = 0
     for _ in range(10):
@@ -256,6 +257,27 @@ def test_the_one_record_that_crashes_is_found_and_rejected(tmp_path: Path) -> No
     outcome = world.outcome()
     assert ("2:3", "crashes") in outcome["rejects"]
     assert len(outcome["events"]) == 16
+
+
+def test_a_batch_whose_process_was_killed_from_outside_costs_one_trial(tmp_path: Path) -> None:
+    world = World(tmp_path / "data")
+    world.fill(8)
+    attempts = Attempts(tmp_path / "attempts.json")
+    for _ in range(3):
+        attempts.begin(0)
+    tried: list[int] = []
+
+    def trial(frames: Sequence[Frame]) -> str | None:
+        tried.append(len(frames))
+        return None
+
+    runner = Runner(world.open(), attempts, trial, max_records=1000, crashes=3)
+    while runner.step() is not None:
+        pass
+    world.close()
+    assert len(tried) == 1
+    assert tried[0] >= 8
+    assert [code for _, code in world.outcome()["rejects"] if code == "crashes"] == []
 
 
 def test_a_damaged_frame_is_reported_the_rest_goes_through(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-import splunk_handler
+import splunk_handler  # type: ignore[import-untyped]
 from bench.platform import Platform
 from bench.shapes import records
 from elasticsearch import Elasticsearch, helpers

@@ -166,7 +166,7 @@ def open_plane(settings: Settings, *, alert: Callable[[Sequence[Finding]], objec
     runner = Runner(
         stages,
         Attempts(settings.run_dir / "attempts.json"),
-        lambda frame: trial(settings, frame),
+        lambda frames: trial(settings, frames),
         max_records=settings.pipeline.batch_records,
         crashes=settings.pipeline.crashes,
     )

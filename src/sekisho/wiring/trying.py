@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 
 import msgspec
 
@@ -16,13 +17,13 @@ from sekisho.wiring.parts import Master, detector, open_enricher
 TRIAL_SECONDS = 120.0
 
 
-def trial(settings: Settings, frame: Frame) -> str | None:
+def trial(settings: Settings, frames: Sequence[Frame]) -> str | None:
     """Run records through the pure stages in a process of its own; None if it ended well."""
     command = [sys.executable, "-m", "sekisho.cli.main", "--data", str(settings.data), "serve", "trial"]
     try:
         done = subprocess.run(
             command,
-            input=msgspec.msgpack.encode((frame.number, frame.records)),
+            input=msgspec.msgpack.encode([(frame.number, frame.records) for frame in frames]),
             capture_output=True,
             timeout=TRIAL_SECONDS,
             check=False,
@@ -37,8 +38,8 @@ def trial(settings: Settings, frame: Frame) -> str | None:
 
 def run_trial(settings: Settings, data: bytes) -> None:
     """The other end of ``trial``: pure stages only, nothing is stored; raises what they raise."""
-    number, records = msgspec.msgpack.decode(data, type=tuple[int, Records])
+    frames = [Frame(*pair) for pair in msgspec.msgpack.decode(data, type=list[tuple[int, Records]])]
     found = content()
     context = Master(settings.context_dir)()
-    events = normalise.Normaliser(found.sources, zone=settings.zone).batch([Frame(number, records)]).events
+    events = normalise.Normaliser(found.sources, zone=settings.zone).batch(frames).events
     detector(settings, found).run(open_enricher(settings, found).batch(events, context), context)
