@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
-from sigma.backends.sqlite import sqliteBackend
+from sigma.backends.sqlite import sqliteBackend  # type: ignore[attr-defined]
 from sigma.collection import SigmaCollection
 
 from sekisho.contract import Context
@@ -165,7 +165,7 @@ def chosen(folder: Path, count: int) -> tuple[list[SigmaRule], dict[str, str], l
         if not isinstance(rule, SigmaRule) or len(rules) >= count:
             continue
         collection = SigmaCollection.from_yaml(path.read_text(encoding="utf-8"))
-        backend = sqliteBackend()
+        backend: Any = sqliteBackend()  # type: ignore[no-untyped-call]
         conditions = backend.convert(collection)
         found: set[str] = set()
         for parsed in collection.rules:

@@ -16,6 +16,7 @@ import msgspec
 from sekisho.contract import TABLES, discover
 from sekisho.contract.discovery import CONTENT
 from sekisho.contract.source import AnySource, Json, Lines
+from sekisho.detect.sigma_fields import log_sources
 from sekisho.ocsf import CLASSES, MAPPED
 from sekisho.ocsf.columns import DERIVED, ENRICHED, ORIGIN, Column
 from sekisho.settings import Settings
@@ -236,11 +237,49 @@ def _default(field: Any) -> str:
     return f"`{field.default}`" if field.default not in ("", (), None) else ""
 
 
+# -- sigma --------------------------------------------------------------------------------------
+
+_MODIFIERS = (
+    "contains", "startswith", "endswith", "all", "cased", "re", "i", "m", "s", "exists", "cidr",
+    "lt", "lte", "gt", "gte", "fieldref", "base64", "base64offset", "wide", "windash",
+)  # fmt: skip
+
+
+def sigma() -> str:
+    kinds: dict[tuple[str, str], list[str]] = {}
+    for (product, category, service), source in log_sources().items():
+        rest = "any other name" if source.any_rest else ", ".join(f"`{n}`" for n in sorted(source.rest))
+        fields = ", ".join(f"`{name}`" for name in sorted(source.fields))
+        name = "/".join(part or "*" for part in (product, category, service))
+        kinds.setdefault((fields, rest), []).append(f"`{name}`")
+    return _page(
+        "Sigma rules",
+        "Single-event rules of the [Sigma specification](https://sigmahq.io/sigma-specification/) 2.1:\n"
+        "`src/sekisho/content/rules/sigma/*.yml`, and any file given to `sekisho rules try FILE.yml LOG`.\n"
+        "Text is compared without regard to case unless `cased`; a missing field makes a condition false, and "
+        "`not` of it true.",
+        "Modifiers: " + ", ".join(f"`{name}`" for name in _MODIFIERS) + ".",
+        "Regular expressions are RE2: no look-around, no back-references. IPv6 ranges: up to /16, and /128.",
+        "Refused, with file, line and remedy: correlation rules, placeholders (`expand`), a log source or a\n"
+        "field that no source of Sekisho gives (such a rule could never match), other regular expressions.",
+        "Shipped rules carry a `sekisho:` block: `advisory`, and `ja` and `en` with `title`, `what`, `why`, "
+        "`todo`.",
+        "## Log sources (product/category/service) and their fields",
+        "Beside these every [column](columns.md) may be named. What is *left over* by the source's mapping is "
+        "looked for under its own name.",
+        *(
+            f"{', '.join(names)}\n\n- fields: {fields}\n- left over: {rest or 'none'}"
+            for (fields, rest), names in kinds.items()
+        ),
+    )
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "sources.md": sources,
     "columns.md": columns,
     "tables.md": tables,
     "settings.md": settings,
+    "sigma.md": sigma,
 }
 
 

@@ -188,6 +188,7 @@ _CATEGORIES: dict[str, str] = {
     "sysmon_error": "255",
     "wmi_event": "19, 20, 21",
 }
+_POWERSHELL = ("ps_script", "ps_module", "ps_classic_start", "ps_classic_provider_start")
 _SERVICES: dict[str, tuple[str, ...]] = {
     "security": ("Security",),
     "system": ("System",),
@@ -399,3 +400,16 @@ _OTHERS: dict[tuple[str | None, str | None, str | None], LogSource] = {
          "src_ip": "src_endpoint_ip"},
     ),
 }  # fmt: skip
+
+
+def log_sources() -> dict[tuple[str | None, str | None, str | None], LogSource]:
+    """Every log source that ``find`` knows, by product, category and service."""
+    names: list[tuple[str | None, str | None, str | None]] = [
+        *((product, "process_creation", None) for product in ("windows", "linux", "macos", None)),
+        *(("windows", category, None) for category in (*_CATEGORIES, *_POWERSHELL)),
+        *(("windows", None, service) for service in (*_SERVICES, None)),
+        *(("linux", category, None) for category in ("file_event", "network_connection")),
+        *(("linux", None, service) for service in ("sshd", "sudo", "auth", "syslog", "cron", None)),
+        *_OTHERS,
+    ]
+    return {name: source for name in names if (source := find(*name)) is not None}
