@@ -81,6 +81,27 @@ def test_evidence_is_capped_and_counted() -> None:
     assert (finding.count, len(finding.evidence)) == (1500, 1000)
 
 
+def test_the_lead_is_the_gravest_earliest_event_and_stays_in_the_evidence() -> None:
+    rows = [event(n % 60, event_uid=f"{n:032x}", src_endpoint_ip="198.51.100.1") for n in range(1500)]
+    rows += [
+        event(59, event_uid=f"{n:032x}", src_endpoint_ip="198.51.100.1", status_id=1) for n in (9999, 9998)
+    ]
+    (finding,) = _detector().run(enriched(rows), context(people=PEOPLE, accounts=ACCOUNTS))
+    assert finding.lead == f"{9998:032x}"
+    assert finding.lead in {piece.event_uid for piece in finding.evidence}
+    assert len(finding.evidence) == 1000
+
+
+def test_what_is_not_known_is_left_out_and_times_are_japans_and_the_persons() -> None:
+    row = event(0, src_endpoint_ip=None)
+    (finding,) = _detector().run(enriched([row]), context(people=PEOPLE, accounts=ACCOUNTS))
+    assert "2026-05-10 09:00:00 JST (2026-05-09 20:00:00 America/New_York)" in finding.what.ja
+    assert "2026-03-31 09:00 JST (2026-03-30 20:00 America/New_York)" in finding.what.en
+    assert "接続元" not in finding.what.ja
+    assert "from" not in finding.what.en
+    assert "?" not in finding.what.ja + finding.what.en
+
+
 def test_an_empty_batch_and_an_empty_context() -> None:
     detector = Detector(list(shipped().values()), threads=1)
     assert detector.run(enriched([]), Context()) == []

@@ -77,7 +77,7 @@ _ACTIVITY = {
     "Details": "reg_value_data",
     "NewName": "reg_value_data",
     "EventType": "status",
-    "PipeName": "resource_name",
+    "PipeName": "CASE WHEN metadata_event_code IN ('17', '18') THEN file_path ELSE resource_name END",
     "DestinationIp": "dst_endpoint_ip",
     "DestinationHostname": "dst_endpoint_hostname",
     "DestinationPort": "dst_endpoint_port",
@@ -150,6 +150,19 @@ _EVENTS = {
     "Path": "coalesce(file_path, process_file_path)",
     "UserContext": "actor_user_name",
 }
+
+#: Defender's own names have spaces; Sigma writes them without.
+_DEFENDER = {
+    **_EVENTS,
+    **{
+        name.replace(" ", ""): f"json_extract_string(unmapped, '$.\"{name}\"')"
+        for name in (
+            "Action Name", "Category Name", "Detection User", "Error Code", "Execution Name", "New Value", "Old Value",
+            "Origin Name", "Process Name", "Severity Name", "Source Name", "Status Code", "Threat ID", "Threat Name",
+            "Type Name",
+        )
+    },
+}  # fmt: skip
 
 
 def _sysmon(codes: str, provider: bool = True) -> str:
@@ -365,7 +378,7 @@ def _windows(category: str | None, service: str | None) -> LogSource | None:
     channels = _SERVICES.get(service)
     if channels is None:
         return None
-    fields = _ACTIVITY if service == "sysmon" else _EVENTS
+    fields = {"sysmon": _ACTIVITY, "windefend": _DEFENDER}.get(service, _EVENTS)
     return LogSource(_channel(*channels), fields, any_rest=True)
 
 
