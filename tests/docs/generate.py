@@ -254,7 +254,8 @@ def sigma() -> str:
         kinds.setdefault((fields, rest), []).append(f"`{name}`")
     return _page(
         "Sigma rules",
-        "Single-event rules of the [Sigma specification](https://sigmahq.io/sigma-specification/) 2.1:\n"
+        "Single-event rules of the [Sigma specification](https://sigmahq.io/sigma-specification/) "
+        "2.1:\n"
         "`src/sekisho/content/rules/sigma/*.yml`, and any file given to `sekisho rules try FILE.yml LOG`.\n"
         "Text is compared without regard to case unless `cased`; a missing field makes a condition false, and "
         "`not` of it true.",
@@ -265,7 +266,8 @@ def sigma() -> str:
         "Shipped rules carry a `sekisho:` block: `advisory`, and `ja` and `en` with `title`, `what`, `why`, "
         "`todo`.",
         "## Log sources (product/category/service) and their fields",
-        "Beside these every [column](columns.md) may be named. What is *left over* by the source's mapping is "
+        "Beside these every [column](columns.md) may be named. What is *left over* by the source's "
+        "mapping is "
         "looked for under its own name.",
         *(
             f"{', '.join(names)}\n\n- fields: {fields}\n- left over: {rest or 'none'}"
