@@ -257,7 +257,8 @@ def sigma() -> str:
         "Single-event rules of the [Sigma specification](https://sigmahq.io/sigma-specification/) "
         "2.1:\n"
         "`src/sekisho/content/rules/sigma/*.yml`, and any file given to `sekisho rules try FILE.yml LOG`.\n"
-        "Text is compared without regard to case unless `cased`; a missing field makes a condition false, and "
+        "Text is compared without regard to case unless `cased`; a missing field makes a condition "
+        "false, and "
         "`not` of it true.",
         "Modifiers: " + ", ".join(f"`{name}`" for name in _MODIFIERS) + ".",
         "Regular expressions are RE2: no look-around, no back-references. IPv6 ranges: up to /16, and /128.",
