@@ -165,6 +165,13 @@ class Platform:
         for name in ("collect", "pipeline", "notify"):
             pages = Path(f"/proc/{self.pid(name)}/statm").read_text().split()[1]
             sizes[name] = int(pages) * 4096
+        numbers = self.said("pipeline")["numbers"]
+        assert isinstance(numbers, dict)
+        if ahead := int(numbers["ahead_pid"]):
+            try:
+                sizes["ahead"] = int(Path(f"/proc/{ahead}/statm").read_text().split()[1]) * 4096
+            except OSError:
+                sizes["ahead"] = 0  # it has just ended
         if self._process is not None:
             pages = Path(f"/proc/{self._process.pid}/statm").read_text().split()[1]
             sizes["up"] = int(pages) * 4096

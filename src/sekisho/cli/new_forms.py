@@ -64,8 +64,8 @@ def tell(match: Match) -> Told:
         anchor=str(match["local_day"]),
         severity=Severity.MEDIUM,
         what=Text(
-            ja="{who} が {service_name} を使いました（{jst}、{where}）。",
-            en="{who} used {service_name} ({jst}, {where}).",
+            ja="{who} が {service_name} を使いました（{when}{from_ja}）。",
+            en="{who} used {service_name} ({when}{from_en}).",
         ).fill(dict(match)),
     )
 

@@ -64,7 +64,7 @@ def judge_again(
     context = context_files.read(settings.context_dir)
     _pipeline_knows(settings, context.version)
     enricher = open_enricher(settings, found)
-    detector = detect.Detector(chosen, systems=systems(found), threads=settings.lake.duckdb_threads)
+    detector = detect.Detector(chosen, systems=systems(found), memory=settings.lake.duckdb_memory)
     open_alerts = _open_alerts([rule.id for rule in chosen])
     evidence = pa.array(sorted(set().union(*open_alerts.values())), pa.string())
     findings: dict[str, list[Finding]] = {}
