@@ -55,7 +55,7 @@ def batch(number: int, dice: np.random.Generator) -> pa.Table:
         user,
         '","type":"User"},"client":{"ipAddress":"',
         ip,
-        '","userAgent":{"rawUserAgent":"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36"},"zone":"null"},'  # noqa: E501
+        '","userAgent":{"rawUserAgent":"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36"},"zone":"null"},'
         '"outcome":{"result":"SUCCESS","reason":null},"severity":"INFO","debugContext":{"debugData":{"requestId":"',
         noise,
         '","url":"https://',

@@ -16,7 +16,7 @@ def frames(stream: bytes, cuts: list[int] | None = None, limit: int = 4096) -> l
     framing = Framing(limit)
     found: list[Message] = []
     start = 0
-    for cut in sorted({min(cut, len(stream)) for cut in cuts or []}) + [len(stream)]:
+    for cut in [*sorted({min(cut, len(stream)) for cut in cuts or []}), len(stream)]:
         found += framing.feed(stream[start:cut])
         start = cut
     return found + framing.end()

@@ -70,7 +70,8 @@ def test_a_key_that_others_may_read_is_refused(tmp_path: Path) -> None:
 
 def test_the_models_and_the_migrations_agree(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from sekisho.modules import database; database.start(Path(sys.argv[1]));"
+        "import sys; from pathlib import Path; from sekisho.modules import database;"
+        "database.start(Path(sys.argv[1]));"
         "from django.core.management import call_command;"
         "call_command('makemigrations', check=True, dry_run=True); call_command('check')"
     )
