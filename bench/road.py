@@ -163,7 +163,7 @@ def latency(platform: Platform, rate: int, seconds: int) -> None:
         time.sleep(max(0.0, began + second + 1 - time.perf_counter()))
     platform.wait_for(seconds * (rate // 2 * 2 + 1), 60)
     time.sleep(1)
-    alerts = json.loads(platform.run("alerts", "list", "--json", "--limit", "10000"))
+    alerts = json.loads(platform.run("alerts", "list", "--json"))
     delays = []
     for alert in alerts:
         account = next((gone for gone in sent_at if gone in json.dumps(alert)), None)

@@ -269,6 +269,7 @@ def _plain(alert: Alert) -> dict[str, Any]:
         "zone": alert.zone,
         "first_time": alert.first_time.isoformat(),
         "last_time": alert.last_time.isoformat(),
+        "created": alert.created.isoformat(),
         "count": alert.count,
         "more": alert.more,
         "title": {"ja": alert.title_ja, "en": alert.title_en},

@@ -27,6 +27,7 @@ from sekisho.contract import Hints, Unmappable
 from sekisho.contract.source import AnySource
 from sekisho.model import Frame, Offset, Reject
 from sekisho.normalise import columns
+from sekisho.normalise.choosing import Around, Chooser, Refused
 from sekisho.normalise.mapper import Mapper, Row, as_json
 from sekisho.normalise.routing import Router
 from sekisho.normalise.wrapping import Circumstances, Unwrapped, unwrapper
@@ -170,8 +171,8 @@ class Normaliser:
 
     def __init__(self, sources: Mapping[str, AnySource], *, zone: str = "Asia/Tokyo") -> None:
         self._zone: tzinfo = ZoneInfo(zone)
-        self._mappers = {source.id: Mapper(source) for source in sources.values()}
         self._router = Router({source.id: source for source in sources.values()})
+        self._chooser = Chooser({source.id: Mapper(source) for source in sources.values()}, self._router)
 
     def batch(self, frames: Sequence[Frame]) -> Normalised:
         """Every record of the frames comes out exactly once, as an event or as a reject."""
@@ -201,32 +202,23 @@ class Normaliser:
         opened = unwrapper(records.wrapping, circumstances)
         # a JSON record in no wrapping is its own payload: nothing to open
         plain = Hints(received) if records.wrapping == "none" else None
-        fixed = self._mapper_of(records.source)
+        around = Around(zone, zone or self._zone)
+        settle = self._chooser.settler(records.source)
         for index, body in enumerate(records.bodies):
             unwrapped: Unwrapped | None = None
-            source = records.source
             try:
                 unwrapped = Unwrapped(body, plain) if plain is not None and body[:1] == b"{" else opened(body)
-                mapper = fixed or self._mapper(records.source, unwrapped)
-                source = mapper.source.id
-                part.rows.append(state.line(mapper, unwrapped, mapper.row(unwrapped, zone), index))
+                mapper, unwrapped, row = settle(unwrapped, around)
+                part.rows.append(state.line(mapper, unwrapped, row, index))
+            except Refused as refused:
+                offset = Offset(frame.number, index)
+                rejects.append(self._reject(offset, refused.source, refused.unwrapped, refused.verdict))
             except Unmappable as verdict:
-                rejects.append(self._reject(Offset(frame.number, index), source, unwrapped, verdict))
+                rejects.append(self._reject(Offset(frame.number, index), records.source, unwrapped, verdict))
             else:
                 part.size += len(body)
                 if part.full():
                     yield
-
-    def _mapper_of(self, label: str) -> Mapper | None:
-        """The mapper of a label that says all, whatever the record is."""
-        mapper = self._mappers.get(label)
-        return None if mapper is None or self._router.has_siblings(mapper.source) else mapper
-
-    def _mapper(self, label: str, unwrapped: Unwrapped) -> Mapper:
-        if label == "auto":
-            return self._mappers[self._router.route(unwrapped).id]
-        source = self._router.labelled(label)
-        return self._mappers[self._router.sibling(source, unwrapped.payload).id]
 
     def _reject(self, offset: Offset, label: str, unwrapped: Unwrapped | None, verdict: Unmappable) -> Reject:
         candidates: tuple[str, ...] = ()

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
-from sekisho.contract import Hints, Unmappable, WindowsEvents
-from sekisho.contract.source import AnySource, Recognise
+from sekisho.contract import Hints, Json, Lines, Unmappable, WindowsEvents
+from sekisho.contract.source import AnySource
+from sekisho.normalise.literals import literals
 from sekisho.normalise.wrapping import Unwrapped
 from sekisho.normalise.wrapping.syslog import inner
 
@@ -16,22 +17,52 @@ _REMEDY = (
 )
 
 
-def _by_content(recognise: Recognise, payload: bytes) -> bool:
-    if not recognise.marks and recognise.pattern is None:
-        return False
-    for mark in recognise.marks:
-        if mark not in payload:
+class _Known:
+    """A source and how it is known by content."""
+
+    __slots__ = ("_marks", "_search", "_some", "rank", "source", "veto")
+
+    def __init__(self, source: AnySource) -> None:
+        self.source, self.rank = source, source.recognise.rank
+        pattern = source.recognise.pattern
+        self._marks = source.recognise.marks
+        self._search = pattern.search if pattern else None
+        #: one of these is in whatever the pattern matches; empty: nothing is known
+        self._some = literals(pattern) if pattern else ()
+        #: what must be in the payload and was not in the last one that was asked for; changes nothing but speed
+        self.veto = self._marks[0] if self._marks else b""
+
+    def matches(self, payload: bytes) -> bool:
+        for mark in self._marks:
+            if mark not in payload:
+                self.veto = mark
+                return False
+        if self._search is None:
+            return True
+        if self._some and not any(some in payload for some in self._some):
             return False
-    return recognise.pattern is None or recognise.pattern.search(payload) is not None
+        return self._search(payload) is not None
 
 
 class Router:
-    """Sources in the order of their rank; the choice among equals is nobody's, so it is ambiguous."""
+    """Sources in the order of their rank; the choice among equals is nobody's, so it is ambiguous.
+
+    By content a JSON object is never a line of text, and nothing else is a JSON record: a firewall that
+    quotes a JSON record in its line stays a firewall. Windows events come in both.
+    """
 
     def __init__(self, sources: Mapping[str, AnySource]) -> None:
         ordered = sorted(sources.values(), key=lambda source: (-source.recognise.rank, source.id))
         self._sources = dict(sources)
-        self._ordered = [source for source in ordered if source.recognise.marks or source.recognise.pattern]
+        #: what a sender may name; the platform's own source is not among them
+        self._named = {source.id: source for source in ordered if not source.internal}
+        known = [
+            _Known(source)
+            for source in ordered
+            if source.recognise.marks or source.recognise.pattern is not None
+        ]
+        self._objects = [one for one in known if not isinstance(one.source.decode, Lines)]
+        self._texts = [one for one in known if not isinstance(one.source.decode, Json)]
         self._programs: dict[str, list[AnySource]] = {}
         self._labels: dict[str, list[AnySource]] = {}
         self._fallback: dict[str, list[AnySource]] = {}
@@ -43,7 +74,7 @@ class Router:
             if source.recognise.fallback_for:
                 self._fallback.setdefault(source.recognise.fallback_for, []).append(source)
         self._notation = {source.id for source in ordered if isinstance(source.decode, WindowsEvents)}
-        self._windows = [source for source in self._ordered if isinstance(source.decode, WindowsEvents)]
+        self._windows = [one for one in known if one.source.id in self._notation]
 
     def labelled(self, label: str) -> AnySource:
         """The source of an explicit label. Raises ``Unmappable`` if there is none."""
@@ -62,40 +93,57 @@ class Router:
         if source.id not in self._notation:
             return source
         for other in self._windows:
-            if other.recognise.rank <= source.recognise.rank:
+            if other.rank <= source.recognise.rank:
                 break
-            if _by_content(other.recognise, payload):
-                return other
+            if other.matches(payload):
+                return other.source
         return source
 
     def content(self, payload: bytes, among: Iterable[AnySource] | None = None) -> list[AnySource]:
         """Sources of the highest rank whose marks are in the payload; more than one is ambiguous."""
+        first = payload[:1] if payload[:1] > b" " else payload.lstrip()[:1]
         found: list[AnySource] = []
-        for source in self._ordered if among is None else among:
-            if found and source.recognise.rank < found[0].recognise.rank:
+        absent = None
+        top = 0
+        for known in self._objects if first == b"{" else self._texts:
+            if found and known.rank < top:
                 break
-            if _by_content(source.recognise, payload):
-                found.append(source)
+            if known.veto == absent or known.veto not in payload:
+                absent = known.veto
+                continue
+            if (among is None or known.source in among) and known.matches(payload):
+                found.append(known.source)
+                top = known.rank
         return found
 
-    def candidates(self, unwrapped: Unwrapped) -> list[AnySource]:
+    def candidates(self, unwrapped: Unwrapped, default: AnySource | None = None) -> list[AnySource]:
         """What ``route`` chooses from, best first; the first wins if its rank is alone at the top."""
+        found = self.recognised(unwrapped)
+        if not found and (named := self._named.get(unwrapped.label or "")) and named.recognise.fallback_for:
+            return [named]
+        return found or ([default] if default else self._fallback.get(unwrapped.wrapping, []))
+
+    def recognised(self, unwrapped: Unwrapped) -> list[AnySource]:
+        """``candidates`` without any fallback: the label of a fallback says no more than none at all."""
         payload, program = unwrapped.payload, unwrapped.hints.program
         if unwrapped.label is not None:
-            if unwrapped.label in self._sources:
-                return [self._sources[unwrapped.label]]
+            named = self._named.get(unwrapped.label)
+            if named is not None and not named.recognise.fallback_for:
+                return [named]
             if found := self._labels.get(unwrapped.label):
                 return self._narrowed(found, payload)
-        if program is not None and (named := self._programs.get(program)):
-            return named
-        return self.content(payload) or self._fallback.get(unwrapped.wrapping, [])
+        if program is not None and (of_program := self._programs.get(program)):
+            return of_program
+        return self.content(payload)
 
     def _narrowed(self, found: list[AnySource], payload: bytes) -> list[AnySource]:
         return (self.content(payload, found) or found) if len(found) > 1 else found
 
-    def route(self, unwrapped: Unwrapped) -> AnySource:
+    def route(
+        self, unwrapped: Unwrapped, default: AnySource | None = None, *, fallback: bool = True
+    ) -> AnySource:
         """Raises ``Unmappable`` ``unknown-format`` or ``ambiguous`` (candidates named in ``why``)."""
-        found = self.candidates(unwrapped)
+        found = self.candidates(unwrapped, default) if fallback else self.recognised(unwrapped)
         if not found:
             shown = unwrapped.payload[:80].decode("utf-8", "backslashreplace")
             raise Unmappable("unknown-format", f"no source recognises this record ({shown!r} ...); {_REMEDY}")
