@@ -10,7 +10,7 @@ import os
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from prometheus_client import CollectorRegistry, generate_latest
@@ -92,65 +92,83 @@ def alive(said: Said | None, now: float) -> bool:
     return Path(f"/proc/{said.pid}").exists() if Path("/proc/self").exists() else True
 
 
-_HELP = {
-    "received": ("records received", ("source", "receiver")),
-    "received_bytes": ("bytes of records received", ("source", "receiver")),
-    "refused": ("requests and messages turned away before the journal", ("receiver", "reason")),
-    "dropped": ("records lost before the journal, with the reason", ("receiver", "reason")),
-    "events": ("records that became events", ("source", "")),
-    "rejects": ("records that could not become events", ("source", "code")),
-    "duplicates": ("records that were stored already", ("source", "")),
-    "findings": ("findings handed to the alerts", ("rule", "")),
-    "unjudged": ("events that a rule could not judge", ("rule", "reason")),
-    "deliveries": ("notifications by state", ("state", "")),
-}
+class Metric(NamedTuple):
+    """One metric of ``/metrics``: name without the prefix ``sekisho_``, kind, labels, what it counts."""
+
+    name: str
+    kind: str
+    labels: tuple[str, ...]
+    text: str
+
+
+#: Everything that ``/metrics`` shows. A process may only say what stands here.
+METRICS = (
+    Metric("process_up", "gauge", ("process",), "1 if the process runs and speaks"),
+    Metric("process_resident_bytes", "gauge", ("process",), "resident memory"),
+    Metric("last_seen_seconds", "gauge", ("source",), "time of receipt of the newest record"),
+    Metric("received", "counter", ("source", "receiver"), "records received, by label as received"),
+    Metric("received_bytes", "counter", ("source", "receiver"), "bytes of records received"),
+    Metric("refused", "counter", ("receiver", "reason"), "requests turned away before the journal"),
+    Metric("dropped", "counter", ("receiver", "reason"), "records lost before the journal"),
+    Metric("events", "counter", ("source",), "records that became events, since the process began"),
+    Metric("rejects", "counter", ("source", "code"), "records that could not become events"),
+    Metric("duplicates", "counter", ("source",), "records that were stored already"),
+    Metric("findings", "counter", ("rule",), "findings handed to the alerts"),
+    Metric("unjudged", "counter", ("rule", "reason"), "events that a rule could not judge"),
+    Metric("deliveries", "gauge", ("state",), "notifications by state"),
+    Metric("next_frame", "gauge", (), "number of the frame that comes next in the journal"),
+    Metric("offset", "gauge", (), "last journal frame that is searchable"),
+    Metric("backlog_frames", "gauge", (), "frames received but not yet searchable"),
+    Metric("lag_seconds", "gauge", (), "age of the oldest record of the last batch when it was stored"),
+    Metric("ahead_pid", "gauge", (), "process that normalises ahead under load; 0 if there is none"),
+)
+_BY_NAME = {metric.name: metric for metric in METRICS}
+
+
+def _family(name: str) -> CounterMetricFamily | GaugeMetricFamily:
+    metric = _BY_NAME[name]
+    family = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
+    return family(f"sekisho_{name}", metric.text, labels=metric.labels)
 
 
 class _Files(Collector):
-    def __init__(self, folder: Path, now: float, extra: dict[str, float]) -> None:
+    def __init__(self, folder: Path, now: float) -> None:
         self._folder = folder
         self._now = now
-        self._extra = extra
 
     def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
         said = {name: read(self._folder, name) for name in PROCESSES}
-        up = GaugeMetricFamily("sekisho_process_up", "1 if the process runs", labels=["process"])
-        memory = GaugeMetricFamily("sekisho_process_resident_bytes", "resident memory", labels=["process"])
+        up, memory, seen = (
+            _family(name) for name in ("process_up", "process_resident_bytes", "last_seen_seconds")
+        )
         for name, words in said.items():
             up.add_metric([name], float(alive(words, self._now)))
             if words is not None:
                 memory.add_metric([name], words.resident_bytes)
-        yield up
-        yield memory
+                for source, at in words.last_seen.items():
+                    seen.add_metric([source], at)
+        yield from (up, memory, seen)
         for words in said.values():
             if words is not None:
                 yield from _families(words)
-        for name, value in self._extra.items():
-            yield GaugeMetricFamily(f"sekisho_{name}", name.replace("_", " "), value=value)
 
 
 def _families(words: Said) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
     for name, counts in words.counts.items():
-        text, labels = _HELP.get(name, (name, ("first", "second")))
-        names = [label for label in labels if label]
-        family = CounterMetricFamily(f"sekisho_{name}", text, labels=names)
+        family = _family(name)
         for count in counts:
-            family.add_metric([count.first, count.second][: len(names)], count.value)
+            family.add_metric([count.first, count.second][: len(_BY_NAME[name].labels)], count.value)
         yield family
     for name, value in words.numbers.items():
-        yield GaugeMetricFamily(f"sekisho_{words.name}_{name}", name.replace("_", " "), value=value)
-    seen = GaugeMetricFamily(
-        f"sekisho_{words.name}_last_seen_seconds", "time of the newest record", labels=["source"]
-    )
-    for source, at in words.last_seen.items():
-        seen.add_metric([source], at)
-    yield seen
+        single = _family(name)
+        single.add_metric([], value)
+        yield single
 
 
-def exposition(folder: Path, now: float, extra: dict[str, float]) -> bytes:
+def exposition(folder: Path, now: float) -> bytes:
     """Prometheus text format of everything the processes said."""
     registry = CollectorRegistry()
-    registry.register(_Files(folder, now, extra))
+    registry.register(_Files(folder, now))
     return generate_latest(registry)
 
 

@@ -20,6 +20,7 @@ from sekisho.detect.sigma_fields import log_sources
 from sekisho.ocsf import CLASSES, MAPPED
 from sekisho.ocsf.columns import DERIVED, ENRICHED, ORIGIN, Column
 from sekisho.settings import Settings
+from sekisho.status import METRICS
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "docs" / "reference"
@@ -277,7 +278,21 @@ def sigma() -> str:
     )
 
 
+def metrics() -> str:
+    rows = (
+        (f"`sekisho_{m.name}{'_total' if m.kind == 'counter' else ''}`", m.kind, " ".join(m.labels), m.text)
+        for m in METRICS
+    )
+    return _page(
+        "Metrics",
+        "`GET /metrics` on the HTTP receiver, in Prometheus' text format; it wants a token as all receivers do "
+        "(`authorization: {credentials: TOKEN}` in the scrape configuration).",
+        _table(("metric", "kind", "labels", ""), rows),
+    )
+
+
 PAGES: dict[str, Callable[[], str]] = {
+    "metrics.md": metrics,
     "sources.md": sources,
     "columns.md": columns,
     "tables.md": tables,

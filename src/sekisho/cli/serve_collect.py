@@ -52,7 +52,7 @@ async def _run(settings: Settings) -> None:
     started = wiring.now().timestamp()
 
     async def metrics(_: web.Request) -> web.Response:
-        text = await asyncio.to_thread(status.exposition, settings.run_dir, wiring.now().timestamp(), {})
+        text = await asyncio.to_thread(status.exposition, settings.run_dir, wiring.now().timestamp())
         return web.Response(body=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
     async def health(_: web.Request) -> web.Response:
