@@ -138,9 +138,8 @@ class _Files(Collector):
 
     def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
         said = {name: read(self._folder, name) for name in PROCESSES}
-        up, memory, seen = (
-            _family(name) for name in ("process_up", "process_resident_bytes", "last_seen_seconds")
-        )
+        up, memory = _family("process_up"), _family("process_resident_bytes")
+        seen = _family("last_seen_seconds")
         for name, words in said.items():
             up.add_metric([name], float(alive(words, self._now)))
             if words is not None:

@@ -29,7 +29,7 @@ class _Known:
         self._search = pattern.search if pattern else None
         #: one of these is in whatever the pattern matches; empty: nothing is known
         self._some = literals(pattern) if pattern else ()
-        #: what must be in the payload and was not in the last one that was asked for; changes nothing but speed
+        #: a mark that was absent from the last payload: asked for first, it changes nothing but speed
         self.veto = self._marks[0] if self._marks else b""
 
     def matches(self, payload: bytes) -> bool:
