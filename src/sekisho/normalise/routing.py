@@ -15,6 +15,8 @@ _REMEDY = (
     "`sekisho sources try FILE` shows what each source makes of it; name the source when sending, "
     "or add one with `sekisho sources new ID`"
 )
+#: First byte of an XML element, or of a byte order mark before it (UTF-8, UTF-16).
+_ELEMENT = (b"<", b"\xef", b"\xff", b"\xfe")
 
 
 class _Known:
@@ -48,7 +50,7 @@ class Router:
     """Sources in the order of their rank; the choice among equals is nobody's, so it is ambiguous.
 
     By content a JSON object is never a line of text, and nothing else is a JSON record: a firewall that
-    quotes a JSON record in its line stays a firewall. Windows events come in both.
+    quotes a JSON record in its line stays a firewall. Windows events are JSON objects or XML elements.
     """
 
     def __init__(self, sources: Mapping[str, AnySource]) -> None:
@@ -62,7 +64,8 @@ class Router:
             if source.recognise.marks or source.recognise.pattern is not None
         ]
         self._objects = [one for one in known if not isinstance(one.source.decode, Lines)]
-        self._texts = [one for one in known if not isinstance(one.source.decode, Json)]
+        self._elements = [one for one in known if not isinstance(one.source.decode, Json)]
+        self._lines = [one for one in known if isinstance(one.source.decode, Lines)]
         self._programs: dict[str, list[AnySource]] = {}
         self._labels: dict[str, list[AnySource]] = {}
         self._fallback: dict[str, list[AnySource]] = {}
@@ -99,13 +102,18 @@ class Router:
                 return other.source
         return source
 
+    def _possible(self, first: bytes) -> list[_Known]:
+        if first == b"{":
+            return self._objects
+        return self._elements if first in _ELEMENT else self._lines
+
     def content(self, payload: bytes, among: Iterable[AnySource] | None = None) -> list[AnySource]:
         """Sources of the highest rank whose marks are in the payload; more than one is ambiguous."""
         first = payload[:1] if payload[:1] > b" " else payload.lstrip()[:1]
         found: list[AnySource] = []
         absent = None
         top = 0
-        for known in self._objects if first == b"{" else self._texts:
+        for known in self._possible(first):
             if found and known.rank < top:
                 break
             if known.veto == absent or known.veto not in payload:
