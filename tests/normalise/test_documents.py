@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -56,7 +57,7 @@ def rsyslog(text: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-SHIPPED = {
+SHIPPED: dict[str, Callable[[str], dict[str, Any]]] = {
     "filebeat-syslog": lambda text: filebeat(f"Mar 12 18:41:27 bastion1 sshd[4242]: {text}"),
     "filebeat-iso": lambda text: (
         filebeat(f"2026-03-12T18:41:27.250000+09:00 bastion1 sshd[4242]: {text}")
