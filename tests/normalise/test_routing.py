@@ -109,9 +109,19 @@ VALUES: st.SearchStrategy[object] = (
     st.none() | st.integers(-5, 99999) | st.text(max_size=6) | st.just({}) | st.just([])
 )
 WINLOG = st.sampled_from(
-    ["event_id", "provider_name", "channel", "computer_name", "record_id", "event_data", "user_data",
-     "process", "user", "activity_id"]
-)  # fmt: skip
+    [
+        "event_id",
+        "provider_name",
+        "channel",
+        "computer_name",
+        "record_id",
+        "event_data",
+        "user_data",
+        "process",
+        "user",
+        "activity_id",
+    ]
+)
 OUTER = st.sampled_from(["@timestamp", "log", "message", "host", "event"])
 INNER = st.fixed_dictionaries(
     {},

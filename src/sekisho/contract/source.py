@@ -78,6 +78,10 @@ class Recognise:
     A record matches if its syslog program is in ``programs``, or if all ``marks`` occur in it and
     ``pattern`` (if given) matches. Of several matching sources the highest ``rank`` wins; several of
     equal rank are ambiguous, and the record is rejected with the candidates named.
+
+    Marks and pattern of a ``Json`` source are asked only of JSON objects, those of a ``Lines`` source only of
+    what is none: a line that quotes a record stays a line. The label of a source with ``fallback_for``
+    counts as no label; the source gets what no other one recognises.
     """
 
     marks: tuple[bytes, ...] = ()

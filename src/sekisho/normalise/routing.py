@@ -41,9 +41,12 @@ class _Known:
                 return False
         if self._search is None:
             return True
-        if self._some and not any(some in payload for some in self._some):
-            return False
-        return self._search(payload) is not None
+        if not self._some:
+            return self._search(payload) is not None
+        for some in self._some:
+            if some in payload:
+                return self._search(payload) is not None
+        return False
 
 
 class Router:
