@@ -25,8 +25,9 @@ install-dev: $(VENV)/.dev ## with the tools of the developers
 demo: $(VENV)/.run ## two weeks of a fictional exchange, attacked; ARGS=--exit ends by itself
 	$(BIN)/sekisho demo $(ARGS)
 
-test: $(VENV)/.dev ## the whole test suite
-	$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/.dev ## the whole test suite, with its coverage
+	$(BIN)/python -m pytest --cov=sekisho --cov-branch --cov-report= --cov-report=json:.coverage.json $(ARGS)
+	$(BIN)/python -m tests.coverage_floors .coverage.json
 
 check: lint types layers content ## all gates, under five minutes
 

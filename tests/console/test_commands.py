@@ -7,6 +7,7 @@ from pathlib import Path
 
 from click.testing import CliRunner, Result
 
+from sekisho import first_run
 from sekisho.cli.main import group
 from tests.modules.alerts.findings import START, finding, piece
 
@@ -35,6 +36,10 @@ def test_master_data_from_template_to_published_context(tmp_path: Path) -> None:
 
 def test_alerts_are_listed_shown_judged_and_exported(tmp_path: Path) -> None:
     data = tmp_path / "data"
+    refused = run(data, "alerts", "list")
+    assert refused.exit_code == 1
+    assert not data.exists(), "a command that reads makes no folder"
+    first_run.prepare(data, 0)
     assert run(data, "alerts", "list").exit_code == 0
     from sekisho.modules.alerts.flows import raise_alerts
 
