@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from sekisho import settings
-from sekisho.lake import Lake
+from sekisho.lake import Lake, merging
+from sekisho.lake.reader import snapshot
 from sekisho.model import Refused
 from tests.lake import sample
 
@@ -144,6 +145,48 @@ def test_an_unknown_column_is_a_bug_not_a_loss(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="unknown to the lake"):
             lake.commit(events.append_column("nope", events["source"]), 0)
         assert lake.offset() is None
+
+
+def test_merging_goes_on_without_a_file_that_is_damaged_inside(tmp_path: Path) -> None:
+    with opened(tmp_path) as lake:
+        for n in range(9):
+            lake.commit(sample.batch(n * 10, 10), n)
+        path = tmp_path / "hot" / lake._manifest.files()[1].name
+        whole = path.read_bytes()
+        path.write_bytes(whole[:4] + bytes(len(whole) // 2) + whole[4 + len(whole) // 2 :])
+        assert lake.merge() == 8, "all others"
+        assert [damage.path for damage in lake.damaged] == [path]
+        assert lake.merge() == 0
+        assert len(lake.damaged) == 1
+        assert [damage.path for damage in snapshot(tmp_path).damaged] == [path], "other processes are told"
+        assert snapshot(tmp_path).rows == 80
+        present = {file.name for file in (tmp_path / "hot").iterdir()}
+        assert present == lake._manifest.names(), "no half-written file is left"
+    with opened(tmp_path) as lake:
+        assert [damage.path for damage in lake.damaged] == [path], "a restart does not forget it"
+    path.write_bytes(whole)
+    with opened(tmp_path) as lake:
+        assert lake.damaged == []
+        assert snapshot(tmp_path).damaged == ()
+    assert stored(tmp_path) == sorted(sample.uid(f"event {n}") for n in range(90))
+
+
+def test_a_fault_of_the_file_being_written_is_no_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(tmp_path) as lake:
+        for n in range(4):
+            lake.commit(sample.batch(n * 10, 10), n)
+        monkeypatch.setattr(merging.files, "sync_folder", _fail)
+        with pytest.raises(OSError, match="no space"):
+            lake.merge()
+        assert lake.damaged == []
+        monkeypatch.undo()
+        assert lake.merge() == 4
+
+
+def _fail(folder: Path) -> None:
+    raise OSError(5, "no space")
 
 
 def test_merge_keeps_every_row_and_old_files_for_a_while(tmp_path: Path) -> None:

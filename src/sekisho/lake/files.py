@@ -74,10 +74,10 @@ def create(path: Path) -> Iterator[IO[bytes]]:
             file.flush()
             os.fsync(file.fileno())
         sync_folder(path.parent)
-    except OSError as error:
+    except BaseException as error:
         with suppress(OSError):
             path.unlink()
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
             raise Retry(5, f"{path.parent}: the disk is full") from error
         raise
 
@@ -177,6 +177,19 @@ def fault(path: Path, size: int) -> str | None:
         return "missing"
     except OSError as error:
         return f"not readable: {error.strerror}"
+    return None
+
+
+def deep_fault(path: Path) -> str | None:
+    """What is wrong inside a file: every page is read and its checksum compared; None if nothing."""
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as parquet:
+            for number in range(parquet.num_row_groups):
+                parquet.read_row_group(number)
+    except pa.ArrowMemoryError:
+        raise
+    except (OSError, pa.ArrowException) as error:
+        return f"not readable: {error}"
     return None
 
 

@@ -48,6 +48,10 @@ CREATE TABLE runs (name TEXT PRIMARY KEY, keys INTEGER NOT NULL, last_commit INT
 """
 
 
+#: Files that proved unreadable on the way. Added after version 1: older manifests get it when opened.
+_DAMAGE = "CREATE TABLE IF NOT EXISTS damage (name TEXT PRIMARY KEY, why TEXT NOT NULL) WITHOUT ROWID"
+
+
 class Stored(NamedTuple):
     """One Parquet file of the lake.
 
@@ -127,6 +131,8 @@ class Manifest:
         self._db.execute("PRAGMA synchronous = FULL")
         if version == 0:
             self._db.executescript(f"BEGIN;{_TABLES}PRAGMA user_version = {SCHEMA_VERSION};COMMIT;")
+        if not self._knows_damage():
+            self._db.execute(_DAMAGE)
 
     def close(self) -> None:
         self._db.close()
@@ -177,6 +183,23 @@ class Manifest:
 
     def forget(self, ids: Iterable[int]) -> None:
         self._db.executemany("DELETE FROM files WHERE id = ?", [(i,) for i in ids])
+
+    # -- damage ------------------------------------------------------------------------------------
+
+    def damage(self) -> dict[str, str]:
+        """Why, by name, of files whose inside proved unreadable."""
+        if not self._knows_damage():
+            return {}
+        return dict(self._db.execute("SELECT name, why FROM damage").fetchall())
+
+    def mark(self, name: str, why: str) -> None:
+        self._db.execute("INSERT OR REPLACE INTO damage VALUES (?, ?)", (name, why))
+
+    def unmark(self, name: str) -> None:
+        self._db.execute("DELETE FROM damage WHERE name = ?", (name,))
+
+    def _knows_damage(self) -> bool:
+        return self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'damage'").fetchone() is not None
 
     # -- state -------------------------------------------------------------------------------------
 

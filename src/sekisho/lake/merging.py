@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,6 +16,15 @@ from sekisho.lake.manifest import Stored
 LARGEST = 1 << 21
 #: Bytes of rows in memory before a row group is written.
 GROUP_BYTES = 64 << 20
+
+
+class Unreadable(Exception):  # noqa: N818 - like model.Refused, a fact
+    """``file`` cannot be joined because it cannot be read."""
+
+    def __init__(self, file: Stored, why: str) -> None:
+        super().__init__(f"{file.name}: {why}")
+        self.file = file
+        self.why = why
 
 
 def choose(stored: list[Stored], enough: int) -> list[Stored]:
@@ -42,9 +52,15 @@ def _fitting(waiting: list[Stored]) -> list[Stored]:
 
 
 def join(folder: Path, group: list[Stored], name: str) -> Stored:
-    """Write the rows of ``group`` as file ``name``, each row group in order of time. Memory stays small."""
+    """Write the rows of ``group`` as file ``name``, each row group in order of time. Memory stays small.
+
+    Raises ``Unreadable`` if one of them is damaged; then nothing is written.
+    """
     path = folder / name
-    held = set().union(*(pq.read_schema(folder / file.name).names for file in group))
+    held: set[str] = set()
+    for file in group:
+        with _reading(file):
+            held.update(pq.read_schema(folder / file.name).names)
     schema = pa.schema([f for f in files.SCHEMA if f.name in held], metadata=files.SCHEMA.metadata)
     with files.create(path) as out, files.writer(out, schema) as parquet:
         for rows in _row_groups(folder, group, schema):
@@ -65,18 +81,37 @@ def join(folder: Path, group: list[Stored], name: str) -> Stored:
     )
 
 
+@contextmanager
+def _reading(file: Stored) -> Iterator[None]:
+    """A fault of this file, as distinct from one of the file that is written, or of the machine's memory."""
+    try:
+        yield
+    except pa.ArrowMemoryError:
+        raise
+    except (OSError, pa.ArrowException) as error:
+        raise Unreadable(file, f"not readable: {error}") from error
+
+
+def _parts(folder: Path, file: Stored, schema: pa.Schema) -> Iterator[pa.Table]:
+    with _reading(file):
+        parquet = pq.ParquetFile(folder / file.name, page_checksum_verification=True)
+    with parquet:
+        for number in range(parquet.num_row_groups):
+            with _reading(file):
+                part = parquet.read_row_group(number)
+            yield files.shaped(part, schema)
+
+
 def _row_groups(folder: Path, group: list[Stored], schema: pa.Schema) -> Iterator[pa.Table]:
     waiting: list[pa.Table] = []
     rows = size = 0
     for file in group:
-        with pq.ParquetFile(folder / file.name, page_checksum_verification=True) as parquet:
-            for number in range(parquet.num_row_groups):
-                part = files.shaped(parquet.read_row_group(number), schema)
-                waiting.append(part)
-                rows += part.num_rows
-                size += part.nbytes
-                if rows >= files.ROW_GROUP or size >= GROUP_BYTES:
-                    yield pa.concat_tables(waiting)
-                    waiting, rows, size = [], 0, 0
+        for part in _parts(folder, file, schema):
+            waiting.append(part)
+            rows += part.num_rows
+            size += part.nbytes
+            if rows >= files.ROW_GROUP or size >= GROUP_BYTES:
+                yield pa.concat_tables(waiting)
+                waiting, rows, size = [], 0, 0
     if waiting:
         yield pa.concat_tables(waiting)

@@ -53,12 +53,13 @@ def snapshot(folder: Path) -> Snapshot:
             stored = manifest.files()
             offset = manifest.state("offset")
             counters = manifest.counters()
+            marked = manifest.damage()
     finally:
         manifest.close()
     good, damaged = [], []
     for file in stored:
         path = folder / "hot" / file.name
-        why = files.fault(path, file.bytes)
+        why = files.fault(path, file.bytes) or marked.get(file.name)
         if why is None:
             good.append(file)
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import threading
 from bisect import bisect_left, bisect_right
@@ -25,6 +26,8 @@ from sekisho.model import Refused
 
 #: A file that a merge has replaced stays so long, for readers that still have it in their list.
 GRACE = timedelta(minutes=10)
+
+log = logging.getLogger(__name__)
 
 _OFFSET = "offset"
 _COMMIT = "commit"
@@ -102,12 +105,13 @@ class Lake:
     ) -> None:
         """Store ``events`` and move the offset to frame ``upto``: both or neither, on the disk at return.
 
-        ``late``    the events are of frames up to ``upto`` that were done before (rejects tried again);
-                    the offset stays
+        ``late``    the events are of a frame that was done before (rejects tried again) or is not done
+                    yet (taken in parts): the offset stays
         ``counts``  to be added to the counters, by source and name (e.g. ``rejects``); exact across crashes
         Raises ``Refused`` if ``upto`` would not move forward, ``Retry`` when the disk is full.
         """
-        self._refuse_backwards(upto, 0 if late else events.num_rows)
+        if not late:
+            self._refuse_backwards(upto, events.num_rows)
         number = (self._manifest.state(_COMMIT) or 0) + 1
         name = files.new_name(upto)
         self._writing.add(name)
@@ -119,7 +123,8 @@ class Lake:
                     self._manifest.raise_to("last_ingested_at", _newest(events))
                     self._manifest.count(_events_by_source(events))
                 self._manifest.count(counts or {})
-                self._manifest.set_state(_OFFSET, upto)
+                if not late:
+                    self._manifest.set_state(_OFFSET, upto)
                 self._manifest.set_state(_COMMIT, number)
         finally:
             self._writing.discard(name)
@@ -184,11 +189,20 @@ class Lake:
         try:
             ids = files.uids_of(path, span)
         except (OSError, pa.ArrowException) as error:
-            self.damaged.append(Damage(path, f"not readable: {error}", file.rows))
-            with self._guard:
-                self._files = [held for held in self._files if held.id != file.id]
+            self._leave_out(self._manifest, file, f"not readable: {error}")
             return set()
         return set(ids.filter(pc.is_in(ids, value_set=pa.array(wanted, pa.string()))).to_pylist())
+
+    def _leave_out(self, manifest: Manifest, file: Stored, why: str) -> None:
+        """A file proved unreadable: name it for every process, and go on without it."""
+        with self._guard:
+            self._files = [held for held in self._files if held.id != file.id]
+            path = self._hot / file.name
+            if all(damage.path != path for damage in self.damaged):
+                self.damaged.append(Damage(path, why, file.rows))
+        with manifest.transaction():
+            manifest.mark(file.name, why)
+        log.error("%s: %s; left out, its %d events are still in the journal", path, why, file.rows)
 
     # -- housekeeping ------------------------------------------------------------------------------
 
@@ -196,7 +210,8 @@ class Lake:
         """Join neighbouring small files where there are enough of them; returns how many were replaced.
 
         Readers that still list the old files keep them for ``GRACE``; then the next merge or sweep
-        removes them. May run in another thread.
+        removes them. May run in another thread. A file that cannot be read is added to ``damaged`` and
+        left as it is; the others are merged.
         """
         with self._merging:
             manifest = Manifest(self.folder)
@@ -208,11 +223,8 @@ class Lake:
             return replaced
 
     def _merge(self, manifest: Manifest) -> int:
-        bad = {damage.path.name for damage in self.damaged}
         replaced = 0
-        while group := merging.choose(
-            [file for file in manifest.files() if file.name not in bad], self._options.merge_files
-        ):
+        while group := merging.choose(self._readable(manifest), self._options.merge_files):
             name = files.new_name(group[-1].offset_max >> 20)
             self._writing.add(name)
             try:
@@ -220,6 +232,9 @@ class Lake:
                 with manifest.transaction():
                     merged = merged._replace(id=manifest.add(merged))
                     manifest.replace([file.id for file in group], _micros(self._now()))
+            except merging.Unreadable as fault:
+                self._leave_out(manifest, fault.file, fault.why)
+                continue
             finally:
                 self._writing.discard(name)
             old = {file.id for file in group}
@@ -228,6 +243,11 @@ class Lake:
                 self._files.sort(key=lambda file: file.last_commit)
             replaced += len(group)
         return replaced
+
+    def _readable(self, manifest: Manifest) -> list[Stored]:
+        with self._guard:
+            bad = {damage.path.name for damage in self.damaged}
+        return [file for file in manifest.files() if file.name not in bad]
 
     def sweep(self) -> list[str]:
         """Remove files that nothing names (left by a crash) and replaced ones after their grace period.
@@ -254,9 +274,16 @@ class Lake:
     # -- opening -----------------------------------------------------------------------------------
 
     def _check(self) -> list[Damage]:
+        """Cheaply for each file; those that proved unreadable before are read whole: mended, they count."""
         damaged = []
+        marked = self._manifest.damage()
         for file in self._files:
-            why = files.fault(self._hot / file.name, file.bytes)
+            path = self._hot / file.name
+            why = files.fault(path, file.bytes)
+            if why is None and file.name in marked:
+                why = files.deep_fault(path)
+                if why is None:
+                    self._manifest.unmark(file.name)
             if why is not None:
                 damaged.append(Damage(self._hot / file.name, why, file.rows))
         bad = {damage.path.name for damage in damaged}
@@ -275,8 +302,7 @@ class Lake:
                 ):
                     self._uids.add(Batch(pa.Table.from_batches([part])).keys(), 0)
             except (OSError, pa.ArrowException) as error:
-                self.damaged.append(Damage(path, f"not readable: {error}", file.rows))
-                self._files.remove(file)
+                self._leave_out(self._manifest, file, f"not readable: {error}")
                 continue
             self._uids.add(np.empty(0, dtype=np.uint64), file.last_commit)
 
