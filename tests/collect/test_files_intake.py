@@ -305,6 +305,21 @@ async def test_handler_refuses_what_is_no_batch(tmp_path: Path) -> None:
         assert "MessagePack" in (await answer.json())["error"]
 
 
+async def test_handler_says_what_the_journal_refuses(tmp_path: Path) -> None:
+    from aiohttp.test_utils import TestClient, TestServer
+
+    async def append(records: Records) -> int:
+        raise Refused("larger than a frame may be", "send less at once")
+
+    app = web.Application()
+    app.router.add_post(local.PATH, local.local_records(append))
+    body = msgspec.msgpack.encode(Records("auto", "file", "none", "/x", "", 7, (b"x",), {}))
+    async with TestClient(TestServer(app)) as http:
+        answer = await http.post(local.PATH, data=body)
+        assert answer.status == 400
+        assert "larger than a frame may be" in (await answer.json())["error"]
+
+
 # -- the command ------------------------------------------------------------------------------------
 
 
@@ -338,6 +353,28 @@ def test_command_dry_run_and_problems(tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert "ログとして読めません" in result.stdout
     assert not (tmp_path / "data").exists()
+
+
+def test_command_takes_a_name_that_is_not_utf_8(tmp_path: Path) -> None:
+    """Names of Shift_JIS days: bytes to Linux. The name is told with its bytes, and the content is stored."""
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    try:
+        (folder / os.fsdecode(b"\x8a\xd6.ndjson")).write_bytes(lines(0, 3))
+    except OSError as error:
+        pytest.skip(f"this file system takes UTF-8 names only: {error}")
+    data = tmp_path / "data"
+    with collector(data) as (_, out, _full):
+        result = run(data, "--json", str(folder), os.fsdecode(os.fsencode(tmp_path) + b"/\x8a.none"))
+        assert not isinstance(result.exception, UnicodeError), result.exception
+        said = json.loads(result.stdout)
+        stored = received(out)
+    told, missing = f"{folder}/\\x8a\\xd6.ndjson", f"{tmp_path}/\\x8a.none"
+    assert [file["file"] for file in said["files"]] == [told, missing]
+    assert [trouble["code"] for trouble in said["files"][1]["problems"]] == ["missing"]
+    assert [(records.peer, records.attributes["file"]) for records in stored] == [(told, told)]
+    again = run(data, "--dry-run", str(folder))
+    assert "\\x8a\\xd6.ndjson" in again.stdout
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ from sekisho import wiring
 from sekisho.cli.main import Global
 from sekisho.collect import local
 from sekisho.collect.evtx_worker import Worker
-from sekisho.collect.intake import Append, Intake, Order, Outcome, walk
+from sekisho.collect.intake import Append, Intake, Order, Outcome, printable, walk
 from sekisho.collect.ledger import Ledger
 from sekisho.collect.unpack import Limits
 from sekisho.model import Refused
@@ -148,7 +148,7 @@ def _read(
     with _progress(err, total) as bar, Worker() as parser:
         for item in found:
             if isinstance(item, tuple):
-                outcomes.append(Outcome(str(item[0]), troubles=[item[1]]))
+                outcomes.append(Outcome(printable(item[0]), troubles=[item[1]]))
                 continue
             tell = bar.file(item)
             intake = Intake(
@@ -182,7 +182,7 @@ class _Bar:
             rate = total / max(time.monotonic() - self._started, 0.001)
             self._progress.update(
                 self._task,
-                description=path.name[-40:],
+                description=printable(path.name)[-40:],
                 completed=self._bytes + min(read, size),
                 records=f"{total:,} records, {rate:,.0f}/s",
             )

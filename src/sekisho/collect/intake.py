@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -87,7 +88,7 @@ class Intake:
 
     def path(self, path: Path) -> Outcome:
         """One file on disk. Nothing is raised for what is in it or that it cannot be opened."""
-        outcome = Outcome(str(path), source=self._order.source)
+        outcome = Outcome(printable(path), source=self._order.source)
         try:
             with path.open("rb") as file:
                 if file.seekable():
@@ -303,6 +304,13 @@ class _Chain:
 
     def read(self, size: int, /) -> bytes:
         return self._head.read(size) or self._rest.read(size)
+
+
+def printable(name: str | Path) -> str:
+    """A file's name as text: bytes that are not UTF-8 become ``\\xHH``. (On Unix a name is bytes; Python
+    keeps such ones as lone surrogates, which neither SQLite nor MessagePack nor a terminal takes.)
+    """
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def walk(paths: list[Path]) -> Iterator[Path | tuple[Path, Trouble]]:

@@ -49,6 +49,8 @@ def local_records(append: Append) -> Handler:
             answer = _error(503, error.why)
             answer.headers["Retry-After"] = f"{error.after:g}"
             return answer
+        except Refused as error:
+            return _error(400, str(error))
         return web.json_response({"frame": frame})
 
     return handle
