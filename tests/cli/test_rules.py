@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from click.testing import CliRunner, Result
@@ -13,6 +14,7 @@ from django.db import connections
 
 from sekisho import settings, wiring
 from sekisho.cli.main import group
+from sekisho.cli.rules import _since
 from sekisho.enrich import Enricher, context_files
 from sekisho.lake import Lake
 from sekisho.model import Refused
@@ -104,8 +106,17 @@ def test_replay_joins_what_batches_parted_and_raises_once(data: Path) -> None:
 def test_replay_looks_no_further_back_than_told(data: Path) -> None:
     out = call(data, "replay", "leaver-attempt", "--since", "2026-05-19T09:00:00+09:00", "--dry-run").stdout
     assert "2 events; 1 alerts would be raised" in out
-    with pytest.raises(Refused, match="is no time"):
-        call(data, "replay", "leaver-attempt", "--since", "yesterday")
+    with pytest.raises(Refused, match="--since: someday: not a time"):
+        call(data, "replay", "leaver-attempt", "--since", "someday")
+
+
+def test_since_is_read_as_search_reads_it() -> None:
+    zone = ZoneInfo("Asia/Tokyo")
+    assert _since("36h", zone, NOW) == NOW - timedelta(hours=36)
+    assert _since("now-2w", zone, NOW) == NOW - timedelta(days=14)
+    assert _since("2026-05-01", zone, NOW) == datetime(2026, 5, 1, tzinfo=zone), (
+        "a day of the platform's zone"
+    )
 
 
 OKTA = {

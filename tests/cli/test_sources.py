@@ -86,3 +86,24 @@ def test_try_of_nothing_says_so(tmp_path: Path) -> None:
     empty = tmp_path / "empty.log"
     empty.write_bytes(b"")
     assert "0 records" in _run(tmp_path, "try", str(empty)).output
+
+
+SSHD = (
+    b"<86>May 18 10:00:00 gate sshd[77]: Accepted publickey for ops from 192.0.2.7 port 50022 ssh2: "
+    b"ED25519 SHA256:abc\n"
+)
+
+
+@pytest.mark.parametrize(("zone", "hour"), [("Asia/Tokyo", "01:00"), ("America/New_York", "14:00")])
+def test_try_takes_times_in_the_zone_of_the_platform(tmp_path: Path, zone: str, hour: str) -> None:
+    (tmp_path / "sekisho.toml").write_text(f'zone = "{zone}"\n')
+    path = tmp_path / "auth.log"
+    path.write_bytes(SSHD)
+    result = _run(tmp_path, "try", str(path), "--json")
+    assert result.exit_code == 0
+    assert hour in json.loads(result.stdout)["first"]["time"]
+
+
+def test_try_ends_with_1_when_a_record_was_rejected(tmp_path: Path, mixed: Path) -> None:
+    assert _run(tmp_path, "try", str(mixed)).exit_code == 1
+    assert _run(tmp_path, "try", str(mixed), "--json").exit_code == 1

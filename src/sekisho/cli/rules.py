@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import click
 import pyarrow as pa
@@ -15,6 +17,7 @@ import pyarrow.parquet as pq
 from sekisho import status, wiring
 from sekisho.cli.main import Global
 from sekisho.collect import files as log_files
+from sekisho.collect.intake import printable
 from sekisho.contract import Context, Rule
 from sekisho.contract.discovery import discover
 from sekisho.detect import Detector, columns_filled, columns_needed, judge, rules, why_silent
@@ -22,6 +25,7 @@ from sekisho.detect.sigma import SigmaRule, load
 from sekisho.enrich import context_files
 from sekisho.lake import files as lake_files
 from sekisho.lake import manifest, reader
+from sekisho.lake.moments import span
 from sekisho.model import Finding, Frame, Records, Refused
 from sekisho.normalise import Normaliser
 from sekisho.ocsf import EVENT_SCHEMA
@@ -29,6 +33,7 @@ from sekisho.settings import Settings
 
 #: Events by which ``status`` decides what reaches the rules.
 _RECENT = 200_000
+_LENGTH = re.compile(r"\d+[smhdw]")
 
 
 @click.group(name="rules", short_help="Detections: list, show, status, replay over the past.")
@@ -136,7 +141,7 @@ def try_(settings: Global, rule_id: str, path: Path, source: str, limit: int) ->
     content = wiring.content()
     context = context_files.read(opened.context_dir)
     enricher = wiring.open_enricher(opened, content)
-    normaliser = Normaliser(content.sources)
+    normaliser = Normaliser(content.sources, zone=opened.zone)
     detector = Detector([rule], systems=wiring.systems(content))
     findings: list[Finding] = []
     batches, records, rejected = [], 0, 0
@@ -167,7 +172,7 @@ def _silence(rule: Rule, context: Context, events: pa.Table | None, detector: De
 @command.command("replay")
 @click.argument("rule_id", metavar="RULE")
 @click.option(
-    "--since", default="30d", show_default=True, help="How far back: 12h, 30d, or a date 2026-05-01."
+    "--since", default="30d", show_default=True, help="How far back: 12h, 30d, or a time such as 2026-05-01."
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be raised; raise and withdraw nothing.")
 @click.pass_obj
@@ -182,7 +187,7 @@ def replay(settings: Global, rule_id: str, since: str, dry_run: bool) -> None:
     """
     rule = _rule(rule_id)
     opened = settings.settings
-    low = _since(since, wiring.now())
+    low = _since(since, ZoneInfo(opened.zone), wiring.now())
     wiring.migrate(opened)
     judged = wiring.judge_again(opened, [rule], since=low, dry_run=dry_run)
     _say(finding for group in judged.findings.values() for finding in group)
@@ -216,7 +221,7 @@ def _records(path: Path, source: str, limit: int, now: int) -> Iterator[Records]
         bodies = chunk.bodies[:left]
         left -= len(bodies)
         if bodies:
-            yield Records(source, "file", chunk.wrapping, str(path), "", now, bodies, chunk.attributes)
+            yield Records(source, "file", chunk.wrapping, printable(path), "", now, bodies, chunk.attributes)
 
 
 def _unjudged(settings: Settings) -> dict[str, dict[str, int]]:
@@ -244,15 +249,12 @@ def _recent(folder: Path, columns: Sequence[str]) -> pa.Table | None:
     return pa.concat_tables(tables) if tables else None
 
 
-def _since(text: str, now: datetime) -> datetime:
-    units = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-    if text[:-1].isdecimal() and text[-1:] in units:
-        return now - timedelta(**{units[text[-1]]: int(text[:-1])})
+def _since(text: str, zone: ZoneInfo, now: datetime) -> datetime:
+    """A length of time back from ``now`` (``30d``), or any time that `sekisho search` takes."""
     try:
-        day = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise Refused(f"--since {text!r} is no time", "e.g. 12h, 30d or 2026-05-01") from error
-    return day if day.tzinfo else day.replace(tzinfo=now.tzinfo)
+        return span(f"now-{text}" if _LENGTH.fullmatch(text) else text, zone, now).start
+    except (ValueError, OverflowError) as error:
+        raise Refused(f"--since: {error}", "e.g. 12h, 30d or 2026-05-01") from error
 
 
 def _rule(rule_id: str) -> Rule:

@@ -14,6 +14,7 @@ import click
 from sekisho import wiring
 from sekisho.cli.main import Global
 from sekisho.collect import files
+from sekisho.collect.intake import printable
 from sekisho.contract import Content
 from sekisho.contract.discovery import cases_of
 from sekisho.contract.source import AnySource, Json, Lines
@@ -98,25 +99,32 @@ class Tried:
 @click.option("--limit", default=10_000, show_default=True, help="Read at most so many records.")
 @click.option("--event", is_flag=True, help="Show the first event in full.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
-def try_(path: Path, source_id: str, limit: int, event: bool, as_json: bool) -> None:
-    """What a file is taken for, and what becomes of its records. Stores nothing."""
+@click.pass_context
+def try_(ctx: click.Context, path: Path, source_id: str, limit: int, event: bool, as_json: bool) -> None:
+    """What a file is taken for, and what becomes of its records. Stores nothing.
+
+    Exit code 1: a record was rejected, or some of the file could not be read.
+    """
+    opened: Global = ctx.obj
     content = wiring.content()
     if source_id != "auto":
         _source(content, source_id)
-    tried = attempt(content, path, source_id, limit, wiring.now_ns())
+    tried = attempt(content, path, source_id, limit, wiring.now_ns(), opened.settings.zone)
     if as_json:
         click.echo(json.dumps(_tried(tried), ensure_ascii=False, default=str))
-        return
-    _print(tried, source_id)
-    if event and tried.first:
-        click.echo("\nfirst event:")
-        for name, value in tried.first.items():
-            click.echo(f"  {name}: {value}")
+    else:
+        _print(tried, source_id)
+        if event and tried.first:
+            _print_event(tried.first)
+    if tried.rejects or tried.troubles:
+        ctx.exit(1)
 
 
-def attempt(content: Content, path: Path, source_id: str, limit: int, now: int) -> Tried:
-    """Normalise up to ``limit`` records of a file. ``now``: ns since 1970 UTC (for dates without year)."""
-    normaliser = Normaliser(content.sources)
+def attempt(content: Content, path: Path, source_id: str, limit: int, now: int, zone: str) -> Tried:
+    """Normalise up to ``limit`` records of a file. ``now``: ns since 1970 UTC (for dates without year);
+    ``zone``: of times that name none, as the platform would take them.
+    """
+    normaliser = Normaliser(content.sources, zone=zone)
     tried = Tried()
     for number, records in enumerate(_records(tried, path, source_id, limit, now)):
         result = normaliser.batch([Frame(number, records)])
@@ -143,7 +151,7 @@ def _records(tried: Tried, path: Path, source_id: str, limit: int, now: int) -> 
         left -= len(bodies)
         if bodies:
             yield Records(
-                source_id, "file", chunk.wrapping, str(path), "", now, tuple(bodies), chunk.attributes
+                source_id, "file", chunk.wrapping, printable(path), "", now, tuple(bodies), chunk.attributes
             )
         if left <= 0:
             return
@@ -228,6 +236,12 @@ def _print(tried: Tried, source_id: str) -> None:
     _section("they resemble (name one with --source)", tried.resembled)
     for trouble in tried.troubles:
         click.echo(f"trouble: {trouble}")
+
+
+def _print_event(first: dict[str, Any]) -> None:
+    click.echo("\nfirst event:")
+    for name, value in first.items():
+        click.echo(f"  {name}: {value}")
 
 
 def _section(title: str, counts: Counter[str]) -> None:
