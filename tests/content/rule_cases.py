@@ -11,8 +11,8 @@ import yaml
 from sekisho.contract import Rule
 from sekisho.detect import Detector
 from sekisho.enrich import Enricher
-from sekisho.enrich.decoys import hashed
 from sekisho.model import Finding
+from sekisho.model.folding import keyed_hash
 from sekisho.settings import Enrich
 from tests.detect.events import context, normalised
 
@@ -32,7 +32,7 @@ def run(
     """Findings of one case, and what could not be judged."""
     tables = {name: [dict(row) for row in rows] for name, rows in (file.get("tables") or {}).items()}
     for row in tables.get("decoys", []):
-        row["identifier"] = hashed(KEY, row["identifier"])
+        row["identifier"] = keyed_hash(KEY, row["identifier"])
     systems = {source: tuple(names) for source, names in (file.get("systems") or {}).items()}
     master = context(**tables)
     events = Enricher(Enrich(), KEY, systems).batch(normalised(case["events"]), master)

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sekisho.enrich import Enricher
-from sekisho.enrich.decoys import hashed
 from sekisho.enrich.timeline import NEVER, NOTHING, Span, steps
 from sekisho.model import Refused
+from sekisho.model.folding import keyed_hash
 from sekisho.ocsf import EVENT_SCHEMA
 from sekisho.settings import Enrich, Network
 from tests.detect.events import context, normalised
@@ -112,14 +112,15 @@ def test_decoys_by_hash_only_and_in_any_name_form() -> None:
         {
             "decoy_id": "D1",
             "kind": "password",
-            "identifier": hashed(KEY, "svc-bk"),
+            "identifier": keyed_hash(KEY, "svc-bk"),
             "asset_tag": "PC-1",
             "valid_from": START,
         }
     ]
     for row in (
         {"user_name": "SVC-BK"}, {"user_email_addr": "svc-bk@example.jp"}, {"actor_user_name": "CORP\\svc-bk"},
-        {"session_uid": "svc-bk"}, {"actor_user_credential_uid": "svc-bk"},
+        {"session_uid": "svc-bk"}, {"actor_user_credential_uid": "svc-bk"}, {"user_name": "CORP\\svc-bk@corp.example"},
+        {"user_name": "svc\u200b-bk. "}, {"user_email_addr": "\uff33vc-bk\uff20example.jp"},
     ):  # fmt: skip
         assert one(row, decoys=decoys)["decoy_uid"] == "D1", row
     assert one({"user_name": "svc-bk2"}, decoys=decoys)["decoy_uid"] is None

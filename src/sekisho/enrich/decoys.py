@@ -6,15 +6,15 @@ hashed with the installation's decoy key and compared.
 
 from __future__ import annotations
 
-import hmac
 from collections import defaultdict
 from functools import lru_cache
 
 import numpy as np
 import pyarrow as pa
 
-from sekisho.enrich.identity import REMEMBERED, fold
+from sekisho.enrich.identity import REMEMBERED
 from sekisho.enrich.timeline import NEVER, NO_STEPS, NOTHING, Coded, Ints, Span, Steps, micros, resolve, steps
+from sekisho.model.folding import fold, keyed_hash
 
 _COLUMNS = (
     "user_name",
@@ -27,11 +27,6 @@ _COLUMNS = (
     "session_uid",
     "actor_session_uid",
 )
-
-
-def hashed(key: bytes, identifier: str) -> str:
-    """How the table ``decoys`` holds an identifier: hex HMAC-SHA256 of its folded form."""
-    return hmac.digest(key, fold(identifier).encode("utf-8", "surrogatepass"), "sha256").hex()
 
 
 class Decoys:
@@ -62,9 +57,11 @@ class Decoys:
         return result
 
     def _look(self, value: str) -> Steps:
-        """The value itself, without its Windows domain, without its mail domain."""
-        for form in dict.fromkeys((value, value.rpartition("\\")[2], value.partition("@")[0])):
-            spans = self._spans.get(hashed(self._key, form))
+        """The value itself, without its Windows domain, without its mail domain, without both."""
+        whole = fold(value)
+        bare = whole.rpartition("\\")[2]
+        for form in dict.fromkeys((whole, bare, whole.partition("@")[0], bare.partition("@")[0])):
+            spans = self._spans.get(keyed_hash(self._key, form))
             if spans:
                 return steps(spans, lasting=False)
         return NO_STEPS

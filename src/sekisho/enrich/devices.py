@@ -8,8 +8,9 @@ from functools import lru_cache
 import numpy as np
 import pyarrow as pa
 
-from sekisho.enrich.identity import REMEMBERED, fold
+from sekisho.enrich.identity import REMEMBERED
 from sekisho.enrich.timeline import NEVER, NO_STEPS, NOTHING, Coded, Ints, Span, Steps, micros, resolve, steps
+from sekisho.model.folding import fold
 
 #: In order of proof: what the device's own agent says, then the host name that logged, then the peer.
 _IDS = ("device_uid", "src_endpoint_uid")

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sekisho.enrich.timeline import NEVER, NO_STEPS, NOTHING, Coded, Ints, Span, Steps, micros, resolve, steps
+from sekisho.model.folding import fold, plain
 
 #: Distinct (source, name) pairs that are remembered.
 REMEMBERED = 1 << 16
@@ -20,18 +21,6 @@ _ABOUT_USER = pa.array([3001, 3002], pa.int32())
 #: ``user`` is somebody else, to whom or from whom a right is given: never the one who acted.
 _USER_IS_TARGET = pa.array([3005, 3006], pa.int32())
 _PARTS = ("email_addr", "name", "uid", "domain")
-
-
-@lru_cache(maxsize=REMEMBERED)
-def fold(value: str) -> str:
-    """For comparison: without surrounding blanks, without case."""
-    return value.strip().casefold()
-
-
-@lru_cache(maxsize=REMEMBERED)
-def plain(value: str) -> str:
-    """Folded name without its Windows domain."""
-    return fold(value.rpartition("\\")[2])
 
 
 class Identity(NamedTuple):

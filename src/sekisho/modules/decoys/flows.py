@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-
 from sekisho.contract import TABLES
+from sekisho.model.folding import keyed_hash
 from sekisho.modules.decoys.models import Decoy
 from sekisho.modules.ledger.flows import Register
 from sekisho.tabular import Row
-
-
-def identifier_hash(key: bytes, identifier: str) -> str:
-    """HMAC-SHA256 (RFC 2104) of the identifier without surrounding blanks and case, 64 hex digits."""
-    return hmac.new(key, identifier.casefold().strip().encode("utf-8"), hashlib.sha256).hexdigest()
 
 
 def register(key: bytes) -> Register:
@@ -23,7 +16,7 @@ def register(key: bytes) -> Register:
         clear = row.values.get("identifier")
         if not isinstance(clear, str):
             return row
-        return row._replace(values={**row.values, "identifier": identifier_hash(key, clear)})
+        return row._replace(values={**row.values, "identifier": keyed_hash(key, clear)})
 
     return Register(TABLES["decoys"], Decoy, seal)
 
