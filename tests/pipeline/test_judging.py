@@ -9,10 +9,14 @@ from typing import Any
 
 import pytest
 
-from sekisho import first_run, wiring
+from sekisho import first_run, status, wiring
+from sekisho.cli import process
+from sekisho.lake import Lake
 from sekisho.model import Records
 from sekisho.modules import database
+from sekisho.settings import Lake as LakeSettings
 from sekisho.settings import Settings, load
+from tests.lake import sample
 
 PEOPLE = (
     "person_id,name,country,zone,employment_start,employment_end\n"
@@ -87,3 +91,107 @@ def test_an_end_date_that_comes_late_raises_and_its_correction_withdraws(
     assert alerts() == [("leaver-attempt", "closed", "withdrawn")]
     people(settings, tmp_path, last_week)
     assert alerts() == [("leaver-attempt", "new", "")]
+
+
+@pytest.fixture
+def held(settings: Settings, tmp_path: Path) -> Settings:
+    """One alert of a leaver is open; the correction is published, but nothing was judged by it yet."""
+    people(settings, tmp_path, (datetime.now(tz=UTC) - timedelta(days=7)).date().isoformat())
+    assert alerts() == [("leaver-attempt", "new", "")]
+    from sekisho.cli.master import registers
+    from sekisho.modules.ledger import flows
+
+    text = PEOPLE.format(end="").encode()
+    upload = flows.Upload(text, "people.csv", "tester", {})
+    assert flows.import_file(registers(settings.data)["people"], upload, now=wiring.now()).events
+    wiring.publish(settings)
+    return settings
+
+
+def test_an_alert_that_somebody_closes_meanwhile_stays_closed_by_them(held: Settings) -> None:
+    from sekisho.modules.alerts import flows
+    from sekisho.modules.alerts.models import Alert
+
+    uid = Alert.objects.get(rule="leaver-attempt").uid
+
+    def meanwhile(done: int, of: int) -> None:
+        if Alert.objects.get(uid=uid).state == "new":
+            flows.close(uid, "person", "benign", "", now=wiring.now())
+
+    judged = wiring.judge_again(held, progress=meanwhile)
+    assert judged.withdrawn == []
+    assert alerts() == [("leaver-attempt", "closed", "benign")]
+
+
+def test_an_alert_that_gets_other_evidence_meanwhile_is_left(held: Settings) -> None:
+    from sekisho.modules.alerts.models import Alert, AlertEvidence
+
+    alert = Alert.objects.get(rule="leaver-attempt")
+
+    def meanwhile(done: int, of: int) -> None:
+        AlertEvidence.objects.get_or_create(
+            alert=alert,
+            event_uid="f" * 32,
+            defaults={"time": wiring.now(), "source": "ocsf", "facts": []},
+        )
+
+    assert wiring.judge_again(held, progress=meanwhile).withdrawn == []
+    assert alerts() == [("leaver-attempt", "new", "")]
+    AlertEvidence.objects.filter(event_uid="f" * 32).delete()
+    assert wiring.judge_again(held).withdrawn == [alert.uid]
+    assert alerts() == [("leaver-attempt", "closed", "withdrawn")]
+
+
+def test_what_cannot_be_read_is_named_and_withdraws_nothing(held: Settings) -> None:
+    for path in (held.lake_dir / "hot").iterdir():
+        whole = path.read_bytes()
+        path.write_bytes(whole[:4] + bytes(len(whole) // 2) + whole[4 + len(whole) // 2 :])
+    judged = wiring.judge_again(held)
+    assert judged.unread
+    assert all(".parquet: " in file for file in judged.unread)
+    assert alerts() == [("leaver-attempt", "new", "")]
+
+
+def test_a_pipeline_that_does_not_take_the_tables_is_told_of(
+    held: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sekisho.wiring import judging
+
+    monkeypatch.setattr(judging, "WAIT_SECONDS", 0.3)
+    assert not wiring.judge_again(held).behind, "none runs"
+    words = process.said("pipeline", wiring.now().timestamp())
+    words.texts["context_version"] = "older"
+    status.write(held.run_dir, words)
+    assert wiring.judge_again(held).behind
+
+
+def test_files_that_a_merge_replaces_meanwhile_are_found_again(tmp_path: Path) -> None:
+    from sekisho.wiring.judging import _Past
+
+    clock = [datetime(2026, 5, 20, tzinfo=UTC)]
+    with Lake(tmp_path, LakeSettings(merge_files=4), now=lambda: clock[0]) as lake:
+        for n in range(4):
+            lake.commit(sample.batch(n * 10, 10), n)
+        past = _Past(tmp_path, 0)
+        seen: set[str] = set()
+        for number, events in enumerate(past):
+            seen.update(events.column("event_uid").to_pylist())
+            if number == 0:
+                lake.merge()
+                clock[0] += timedelta(minutes=11)
+                assert len(lake.sweep()) == 4
+    assert seen == {sample.uid(f"event {n}") for n in range(40)}
+    assert past.unread == []
+    assert past.left == 0
+
+
+def test_only_what_is_young_enough_is_read(tmp_path: Path) -> None:
+    from sekisho.wiring.judging import HORIZON, _Past
+
+    assert timedelta(days=400) == HORIZON
+    with Lake(tmp_path, LakeSettings(), now=wiring.now) as lake:
+        lake.commit(sample.batch(0, 10), 0)
+        newest = max(file.time_max for file in lake._manifest.files())
+    assert sum(events.num_rows for events in _Past(tmp_path, newest)) >= 1
+    assert sum(events.num_rows for events in _Past(tmp_path, 0)) == 10
+    assert list(_Past(tmp_path, newest + 1)) == []

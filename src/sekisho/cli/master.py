@@ -34,10 +34,23 @@ _WORDS = {
     "closed": Text(ja="終了", en="closed"),
     "withdrawn": Text(ja="取下げ", en="withdrawn"),
 }
-_AGAIN = Text(ja="過去35日のログを新しい台帳で判定し直しています", en="judging the past 35 days again")
+_AGAIN = Text(ja="過去400日のログを新しい台帳で判定し直しています", en="judging the past 400 days again")
 _JUDGED = Text(
-    ja="過去のログ {events} 件を判定し直しました。該当するアラート {holding} 件、取下げ {withdrawn} 件。",
-    en="Judged {events} stored events again: {holding} alerts hold, {withdrawn} withdrawn.",
+    ja="過去のログ {events} 件を {seconds} 秒で判定し直しました。"
+    "該当するアラート {holding} 件、取下げ {withdrawn} 件。",
+    en="Judged {events} stored events again in {seconds} s: {holding} alerts hold, {withdrawn} withdrawn.",
+)
+_BEHIND = Text(
+    ja="注意: 動作中のパイプラインがまだ新しい台帳を読み込んでいません。"
+    "この間に届いたログは古い台帳で判定されます。"
+    "`sekisho status` で確認し、後で `sekisho rules replay RULE --since 1d` を実行してください。",
+    en="warning: the running pipeline has not taken the new tables yet; logs that arrive "
+    "meanwhile are judged by the old ones. "
+    "See `sekisho status`, and run `sekisho rules replay RULE --since 1d` afterwards.",
+)
+_UNREAD = Text(
+    ja="注意: 読めないファイルがあり、その分は判定していません: {file}",
+    en="warning: a file cannot be read, so what is in it was not judged: {file}",
 )
 _SYSTEMS = Text(
     ja="注意: アカウント台帳のシステム {unknown} はどのログにも対応しません。使える名前: {known}",
@@ -232,13 +245,19 @@ def _warn_of_systems(given: Global, language: Language) -> None:
 
 def _judge_again(given: Global, language: Language) -> None:
     """What came before the import is judged by it too (detection.md, I4); said on standard error."""
+    began = wiring.now()
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(_AGAIN.get(language), total=None)
         judged = wiring.judge_again(
             given.settings, progress=lambda done, of: bar.update(task, completed=done, total=of)
         )
+    if judged.behind:
+        click.echo(_BEHIND.get(language), err=True)
+    for file in judged.unread:
+        click.echo(_UNREAD.fill({"file": file}).get(language), err=True)
     if judged.events:
         facts = {
+            "seconds": f"{(wiring.now() - began).total_seconds():.1f}",
             "events": f"{judged.events:,}",
             "holding": len(judged.findings),
             "withdrawn": len(judged.withdrawn),

@@ -8,7 +8,8 @@ alerts are raised or extended, and those of which nothing is left are withdrawn 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +22,7 @@ from sekisho import detect, status
 from sekisho.contract import Rule
 from sekisho.enrich import context_files
 from sekisho.lake import files, manifest, reader
-from sekisho.model import Finding
+from sekisho.model import Finding, Refused
 from sekisho.ocsf import EVENT_SCHEMA, NORMALISED_SCHEMA
 from sekisho.settings import Settings
 from sekisho.wiring.clock import now
@@ -30,17 +31,26 @@ from sekisho.wiring.handing import audit
 from sekisho.wiring.parts import open_enricher, systems
 from sekisho.wiring.plane import raise_alerts
 
-HORIZON = timedelta(days=35)
+#: Rules of this kind give the same answer whenever they are asked (detection.md, I4).
+HORIZON = timedelta(days=400)
 WAIT_SECONDS = 15.0
 _ROWS = 20_000
 
 
 class Judged(NamedTuple):
-    """``findings`` by uid; ``withdrawn``: uids of alerts of which nothing is left."""
+    """``findings`` by uid; ``withdrawn``: uids of alerts of which nothing is left.
+
+    ``events``  how many were judged; those of a file that was merged meanwhile count twice
+    ``behind``  a running pipeline still judges by older tables: what it stores meanwhile must be judged
+                once more
+    ``unread``  files that cannot be read, and why; alerts with evidence in them are left as they are
+    """
 
     events: int
     findings: dict[str, list[Finding]]
     withdrawn: list[str]
+    behind: bool = False
+    unread: tuple[str, ...] = ()
 
 
 def judge_again(
@@ -51,7 +61,7 @@ def judge_again(
     dry_run: bool = False,
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> Judged:
-    """Run the rules (default: all that read master data) over events since then (default: 35 days).
+    """Run the rules (default: all that read master data) over events since then (default: 400 days).
 
     Django must be started. ``progress`` is told events done and events in all. Repeating it changes
     nothing. ``dry_run`` only says what would come of it.
@@ -62,7 +72,7 @@ def judge_again(
     if not (settings.lake_dir / manifest.FILE).exists() or not chosen:
         return Judged(0, {}, [])
     context = context_files.read(settings.context_dir)
-    _pipeline_knows(settings, context.version)
+    behind = not _pipeline_knows(settings, context.version)
     enricher = open_enricher(settings, found)
     detector = detect.Detector(chosen, systems=systems(found), memory=settings.lake.duckdb_memory)
     open_alerts = _open_alerts([rule.id for rule in chosen])
@@ -70,47 +80,85 @@ def judge_again(
     findings: dict[str, list[Finding]] = {}
     seen: set[str] = set()
     done = 0
-    snapshot = reader.snapshot(settings.lake_dir)
-    stored = snapshot.within(low=low)
-    of = sum(file.rows for file in stored)
-    for events in _past(snapshot.paths(stored), low):
+    past = _Past(settings.lake_dir, low)
+    for events in past:
         for finding in detector.run(enricher.batch(events, context), context):
             findings.setdefault(finding.uid, []).append(finding)
         uids = events.column("event_uid")
         seen.update(pc.filter(uids, pc.is_in(uids, value_set=evidence)).to_pylist())
         done += events.num_rows
-        progress(min(done, of), of)
-    withdrawn = [
+        progress(done, done + past.left)
+    groundless = [
         uid for uid, behind in open_alerts.items() if uid not in findings and behind and behind <= seen
     ]
-    if not dry_run:
-        _carry_out(settings, findings, withdrawn)
-    return Judged(done, findings, withdrawn)
+    withdrawn = groundless if dry_run else _carry_out(settings, findings, groundless, seen)
+    return Judged(done, findings, withdrawn, behind, tuple(past.unread))
 
 
-def _pipeline_knows(settings: Settings, version: str) -> None:
-    """Wait until a running pipeline works with these tables: what it stores later it has judged by them."""
+def _pipeline_knows(settings: Settings, version: str) -> bool:
+    """Wait until a running pipeline works with these tables: what it stores later it has judged by them.
+
+    False if it does not within ``WAIT_SECONDS``.
+    """
     end = now().timestamp() + WAIT_SECONDS
     while now().timestamp() < end:
         words = status.read(settings.run_dir, "pipeline")
         if not status.alive(words, now().timestamp()):
-            return
+            return True
         if words is not None and words.texts.get("context_version") == version:
-            return
+            return True
         time.sleep(0.2)
+    return False
 
 
-def _past(paths: Sequence[Path], low: int) -> Iterator[pa.Table]:
-    """Stored events since ``low`` (µs since 1970 UTC), without what enrichment had added."""
-    for path in paths:
-        file = pq.ParquetFile(path)
-        names = [name for name in NORMALISED_SCHEMA.names if name in file.schema_arrow.names]
-        for batch in file.iter_batches(batch_size=_ROWS, columns=names):
-            events = files.shaped(pa.Table.from_batches([batch]), EVENT_SCHEMA).select(
-                NORMALISED_SCHEMA.names
-            )
-            recent = pc.greater_equal(events.column("time").cast(pa.int64()), low)
-            yield events.filter(recent)
+class _Past:
+    """Stored events since ``low`` (µs since 1970 UTC), without what enrichment had added.
+
+    A file that a merge has replaced and removed meanwhile is found again in what replaced it; some
+    events then come twice, which changes no finding. Small files come first: they are merged soonest.
+
+    ``left``    rows in files that are still to be read
+    ``unread``  files that cannot be read, and why
+    """
+
+    def __init__(self, folder: Path, low: int) -> None:
+        self.left = 0
+        self.unread: list[str] = []
+        self._folder = folder
+        self._low = low
+        self._over: set[str] = set()
+
+    def __iter__(self) -> Iterator[pa.Table]:
+        waiting = self._look()
+        while waiting:
+            file = waiting.pop()
+            path = self._folder / "hot" / file.name
+            try:
+                yield from self._events(path)
+            except FileNotFoundError:
+                waiting = self._look()
+                continue
+            except (OSError, pa.ArrowException) as error:
+                self.unread.append(f"{path}: {error}")
+            self._over.add(file.name)
+            self.left = sum(one.rows for one in waiting)
+
+    def _look(self) -> list[manifest.Stored]:
+        """What is to be read, the next one last."""
+        now_there = reader.snapshot(self._folder)
+        known = {str(damage) for damage in now_there.damaged}
+        self.unread += sorted(known.difference(self.unread))
+        waiting = [file for file in now_there.within(low=self._low) if file.name not in self._over]
+        self.left = sum(file.rows for file in waiting)
+        return sorted(waiting, key=lambda file: file.level, reverse=True)
+
+    def _events(self, path: Path) -> Iterator[pa.Table]:
+        with pq.ParquetFile(path) as file:
+            names = [name for name in NORMALISED_SCHEMA.names if name in file.schema_arrow.names]
+            for batch in file.iter_batches(batch_size=_ROWS, columns=names):
+                events = files.shaped(pa.Table.from_batches([batch]), EVENT_SCHEMA)
+                recent = pc.greater_equal(events.column("time").cast(pa.int64()), self._low)
+                yield events.select(NORMALISED_SCHEMA.names).filter(recent)
 
 
 def _open_alerts(rules: Sequence[str]) -> dict[str, set[str]]:
@@ -126,15 +174,28 @@ def _open_alerts(rules: Sequence[str]) -> dict[str, set[str]]:
     return found
 
 
-def _carry_out(settings: Settings, findings: dict[str, list[Finding]], withdrawn: Sequence[str]) -> None:
+def _carry_out(
+    settings: Settings, findings: dict[str, list[Finding]], groundless: Sequence[str], judged: Set[str]
+) -> list[str]:
+    """Raise, reopen and withdraw; returns what was withdrawn. What others did meanwhile stays theirs."""
     from sekisho.modules.alerts import flows
     from sekisho.modules.alerts.models import Alert, Reason
 
     told = []
+    withdrawn = []
     back = Alert.objects.filter(uid__in=list(findings), reason=Reason.WITHDRAWN).values_list("uid", flat=True)
-    for uid in list(back):
-        told += flows.reopen(uid, "sekisho", "holds again with the present master data", now=now())
-    raise_alerts(settings)([finding for group in findings.values() for finding in group])
-    for uid in withdrawn:
-        told += flows.withdraw(uid, "no longer holds with the present master data", now=now())
-    audit(settings, told)
+    try:
+        for uid in list(back):
+            with suppress(Refused):  # somebody opened it meanwhile
+                told += flows.reopen(uid, "sekisho", "holds again with the present master data", now=now())
+        raise_alerts(settings)([finding for group in findings.values() for finding in group])
+        for uid in groundless:
+            with suppress(Refused):  # somebody closed it meanwhile
+                done = flows.withdraw(
+                    uid, "no longer holds with the present master data", now=now(), judged=judged
+                )
+                withdrawn += [uid] if done else []
+                told += done
+    finally:
+        audit(settings, told)
+    return withdrawn

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +12,7 @@ from sekisho.model import Finding, Refused
 from sekisho.modules.alerts import emit, store
 from sekisho.modules.alerts.channels import Channel
 from sekisho.modules.alerts.gather import gather
-from sekisho.modules.alerts.models import Alert, AlertHistory, Reason, State
+from sekisho.modules.alerts.models import Alert, AlertEvidence, AlertHistory, Reason, State
 from sekisho.modules.alerts.store import RaisedSummary
 
 #: The reasons that a person may give.
@@ -65,11 +65,19 @@ def reopen(uid: str, by: str, note: str, *, now: datetime) -> list[dict[str, Any
     return _change(uid, by, note, now, "reopened", (State.CLOSED, State.ACKNOWLEDGED), changes)
 
 
-def withdraw(uid: str, reason: str, *, now: datetime) -> list[dict[str, Any]]:
-    """The platform takes an alert back (late data, corrected master data); the history keeps it."""
+def withdraw(uid: str, reason: str, *, now: datetime, judged: Set[str] | None = None) -> list[dict[str, Any]]:
+    """The platform takes an alert back (late data, corrected master data); the history keeps it.
+
+    ``judged``: the events that were looked at. An alert with other evidence, which came meanwhile, is
+    left as it is, and nothing is returned.
+    """
     by = "sekisho"
     changes = {"state": State.CLOSED, "reason": Reason.WITHDRAWN, "closed_by": by, "closed_at": now}
-    return _change(uid, by, reason, now, "withdrawn", (State.NEW, State.ACKNOWLEDGED), changes)
+    with transaction.atomic():  # takes the write lock at once: nobody adds evidence in between
+        evidence = AlertEvidence.objects.filter(alert_id=uid).values_list("event_uid", flat=True)
+        if judged is not None and not judged >= set(evidence):
+            return []
+        return _change(uid, by, reason, now, "withdrawn", (State.NEW, State.ACKNOWLEDGED), changes)
 
 
 def _change(
