@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import chain, islice
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 
+from sekisho import wiring
 from sekisho.cli.main import Global
 from sekisho.cli.search_show import TABLE_COLUMNS, Row, clean, full, json_line, table, to_screen
 from sekisho.lake import query as language
@@ -41,7 +42,7 @@ def _moment(option: str, text: str, zone: ZoneInfo, now: datetime) -> Span:
 
 
 def _condition(query: str, since: str | None, until: str | None, zone: ZoneInfo) -> Condition:
-    now = datetime.now(tz=UTC)
+    now = wiring.now()
     condition = language.compile(query, zone, now)
     if since is None and until is None:
         return condition
