@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from sekisho.wiring.found import content
     from sekisho.wiring.handing import appending, audit, drain, migrate, offline, publish
     from sekisho.wiring.judging import Judged, judge_again
+    from sekisho.wiring.owing import deliver_audit, judging_owed
     from sekisho.wiring.parts import Master, detector, open_enricher, systems
     from sekisho.wiring.plane import Plane, open_plane, quiet_gc, raise_alerts, usual_gc
     from sekisho.wiring.receiving import Receivers, receivers
-    from sekisho.wiring.trying import run_trial, trial
 
 _PLACES = {
     "ahead": ("serve_ahead",),
@@ -26,10 +26,10 @@ _PLACES = {
     "handing": ("appending", "audit", "drain", "migrate", "offline", "publish"),
     "found": ("content",),
     "judging": ("Judged", "judge_again"),
+    "owing": ("deliver_audit", "judging_owed"),
     "parts": ("Master", "detector", "open_enricher", "systems"),
     "plane": ("Plane", "open_plane", "quiet_gc", "raise_alerts", "usual_gc"),
     "receiving": ("Receivers", "receivers"),
-    "trying": ("run_trial", "trial"),
 }
 _OF = {name: place for place, names in _PLACES.items() for name in names}
 
@@ -48,9 +48,11 @@ __all__ = [
     "appending",
     "audit",
     "content",
+    "deliver_audit",
     "detector",
     "drain",
     "judge_again",
+    "judging_owed",
     "migrate",
     "now",
     "now_ns",
@@ -61,9 +63,7 @@ __all__ = [
     "quiet_gc",
     "raise_alerts",
     "receivers",
-    "run_trial",
     "serve_ahead",
     "systems",
-    "trial",
     "usual_gc",
 ]
