@@ -217,7 +217,8 @@ def ack(given: Global, uid: str, note: str) -> None:
     from sekisho.modules.alerts import flows
 
     alert = flows.find(uid)
-    _done(given, alert, flows.acknowledge(alert.uid, getpass.getuser(), note, now=wiring.now()))
+    flows.acknowledge(alert.uid, getpass.getuser(), note, now=wiring.now())
+    _done(given, alert)
 
 
 @command.command()
@@ -230,7 +231,8 @@ def close(given: Global, uid: str, reason: str, note: str) -> None:
     from sekisho.modules.alerts import flows
 
     alert = flows.find(uid)
-    _done(given, alert, flows.close(alert.uid, getpass.getuser(), reason, note, now=wiring.now()))
+    flows.close(alert.uid, getpass.getuser(), reason, note, now=wiring.now())
+    _done(given, alert)
 
 
 @command.command()
@@ -242,11 +244,12 @@ def reopen(given: Global, uid: str, note: str) -> None:
     from sekisho.modules.alerts import flows
 
     alert = flows.find(uid)
-    _done(given, alert, flows.reopen(alert.uid, getpass.getuser(), note, now=wiring.now()))
+    flows.reopen(alert.uid, getpass.getuser(), note, now=wiring.now())
+    _done(given, alert)
 
 
-def _done(given: Global, alert: Alert, events: list[dict[str, Any]]) -> None:
-    wiring.audit(given.settings, events)
+def _done(given: Global, alert: Alert) -> None:
+    wiring.deliver_audit(given.settings)
     alert.refresh_from_db()
     click.echo(f"{alert.uid[:8]} {alert.state}")
 

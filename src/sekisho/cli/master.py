@@ -43,10 +43,10 @@ _JUDGED = Text(
 _BEHIND = Text(
     ja="注意: 動作中のパイプラインがまだ新しい台帳を読み込んでいません。"
     "この間に届いたログは古い台帳で判定されます。"
-    "`sekisho status` で確認し、後で `sekisho rules replay RULE --since 1d` を実行してください。",
+    "`sekisho status` で確認し、後で同じファイルをもう一度取り込むと、判定し直します。",
     en="warning: the running pipeline has not taken the new tables yet; logs that arrive "
     "meanwhile are judged by the old ones. "
-    "See `sekisho status`, and run `sekisho rules replay RULE --since 1d` afterwards.",
+    "See `sekisho status`; importing the same file once more judges again.",
 )
 _UNREAD = Text(
     ja="注意: 読めないファイルがあり、その分は判定していません: {file}",
@@ -139,15 +139,14 @@ def _import(table: Table) -> click.Command:
         known = {other: flows.keys(every[other]) for _, other in table.refers}
         upload = flows.Upload(content, file.name, getpass.getuser(), known, complete)
         outcome = flows.import_file(register, upload, now=wiring.now(), dry_run=dry_run)
-        if outcome.events:
-            wiring.publish(given.settings)
-            wiring.audit(given.settings, outcome.events)
+        wiring.deliver_audit(given.settings)
         if as_json:
             click.echo(json.dumps(_as_json(table, outcome.plan, dry_run=dry_run), ensure_ascii=False))
         else:
             _report(table, outcome.plan, language, file.name, dry_run=dry_run)
         if outcome.events:
             _warn_of_systems(given, language)
+        if not dry_run and wiring.judging_owed(given.settings):  # also what a crash has left undone
             _judge_again(given, language)
         if outcome.problems:
             raise SystemExit(1)
@@ -225,8 +224,7 @@ def _undo(table: Table) -> click.Command:
         from sekisho.modules.ledger import flows
 
         outcome = flows.undo(register, getpass.getuser(), now=wiring.now())
-        wiring.publish(given.settings)
-        wiring.audit(given.settings, outcome.events)
+        wiring.deliver_audit(given.settings)
         click.echo(outcome.events[0]["message"])
         _judge_again(given, given.settings.language)
 

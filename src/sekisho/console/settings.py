@@ -20,6 +20,7 @@ DEBUG = False
 ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
 
 INSTALLED_APPS = [
+    "sekisho.modules.outbox",
     "sekisho.modules.ledger",
     "sekisho.modules.people",
     "sekisho.modules.grants",

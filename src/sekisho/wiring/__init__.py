@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sekisho.wiring.parts import Master, detector, open_enricher, systems
     from sekisho.wiring.plane import Plane, open_plane, quiet_gc, raise_alerts, usual_gc
     from sekisho.wiring.receiving import Receivers, receivers
+    from sekisho.wiring.trying import run_trial, trial
 
 _PLACES = {
     "ahead": ("serve_ahead",),
@@ -30,6 +31,7 @@ _PLACES = {
     "parts": ("Master", "detector", "open_enricher", "systems"),
     "plane": ("Plane", "open_plane", "quiet_gc", "raise_alerts", "usual_gc"),
     "receiving": ("Receivers", "receivers"),
+    "trying": ("run_trial", "trial"),
 }
 _OF = {name: place for place, names in _PLACES.items() for name in names}
 
@@ -63,7 +65,9 @@ __all__ = [
     "quiet_gc",
     "raise_alerts",
     "receivers",
+    "run_trial",
     "serve_ahead",
     "systems",
+    "trial",
     "usual_gc",
 ]

@@ -27,7 +27,7 @@ from sekisho.ocsf import EVENT_SCHEMA, NORMALISED_SCHEMA
 from sekisho.settings import Settings
 from sekisho.wiring.clock import now
 from sekisho.wiring.found import content
-from sekisho.wiring.handing import audit
+from sekisho.wiring.owing import deliver_audit
 from sekisho.wiring.parts import open_enricher, systems
 from sekisho.wiring.plane import raise_alerts
 
@@ -64,8 +64,30 @@ def judge_again(
     """Run the rules (default: all that read master data) over events since then (default: 400 days).
 
     Django must be started. ``progress`` is told events done and events in all. Repeating it changes
-    nothing. ``dry_run`` only says what would come of it.
+    nothing. ``dry_run`` only says what would come of it. Called without ``rules`` and ``since`` it
+    settles what changes of the master data owed (``wiring.judging_owed``).
     """
+    if dry_run or rules is not None or since is not None:
+        return _judge(settings, rules, since, progress, dry_run=dry_run)
+    from sekisho.modules.outbox import flows
+    from sekisho.modules.outbox.models import Kind
+
+    owed = flows.pending(Kind.JUDGE)
+    deliver_audit(settings)  # so that the data plane has the tables of these changes
+    judged = _judge(settings, None, None, progress, dry_run=False)
+    if not judged.behind:
+        flows.settle(owed)
+    return judged
+
+
+def _judge(
+    settings: Settings,
+    rules: Sequence[Rule] | None,
+    since: datetime | None,
+    progress: Callable[[int, int], None],
+    *,
+    dry_run: bool,
+) -> Judged:
     found = content()
     chosen = [rule for rule in rules or detect.rules(found) if rules is not None or rule.tables]
     low = int((since or now() - HORIZON).timestamp() * 1_000_000)
@@ -89,7 +111,7 @@ def judge_again(
         done += events.num_rows
         progress(done, done + past.left)
     groundless = [
-        uid for uid, behind in open_alerts.items() if uid not in findings and behind and behind <= seen
+        uid for uid, grounds in open_alerts.items() if uid not in findings and grounds and grounds <= seen
     ]
     withdrawn = groundless if dry_run else _carry_out(settings, findings, groundless, seen)
     return Judged(done, findings, withdrawn, behind, tuple(past.unread))
@@ -181,13 +203,12 @@ def _carry_out(
     from sekisho.modules.alerts import flows
     from sekisho.modules.alerts.models import Alert, Reason
 
-    told = []
     withdrawn = []
     back = Alert.objects.filter(uid__in=list(findings), reason=Reason.WITHDRAWN).values_list("uid", flat=True)
     try:
         for uid in list(back):
             with suppress(Refused):  # somebody opened it meanwhile
-                told += flows.reopen(uid, "sekisho", "holds again with the present master data", now=now())
+                flows.reopen(uid, "sekisho", "holds again with the present master data", now=now())
         raise_alerts(settings)([finding for group in findings.values() for finding in group])
         for uid in groundless:
             with suppress(Refused):  # somebody closed it meanwhile
@@ -195,7 +216,6 @@ def _carry_out(
                     uid, "no longer holds with the present master data", now=now(), judged=judged
                 )
                 withdrawn += [uid] if done else []
-                told += done
     finally:
-        audit(settings, told)
+        deliver_audit(settings)
     return withdrawn

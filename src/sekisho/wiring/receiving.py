@@ -18,7 +18,6 @@ from sekisho.model import Refused
 from sekisho.settings import Settings
 from sekisho.wiring.clock import now_ns
 from sekisho.wiring.found import content
-from sekisho.wiring.journaling import open_journal
 
 SOCKET = "collect.sock"
 
@@ -55,7 +54,9 @@ async def receivers(
     """
     collect = settings.collect
     found = content()
-    writer = open_journal(settings)
+    writer = JournalWriter(
+        settings.journal_dir, segment_bytes=collect.segment_bytes, min_free=collect.min_free
+    )
     commit = GroupCommit(writer)
     counters = Counters()
     app = http.application(

@@ -14,6 +14,7 @@ from sekisho.modules.alerts.channels import Channel
 from sekisho.modules.alerts.gather import gather
 from sekisho.modules.alerts.models import Alert, AlertEvidence, AlertHistory, Reason, State
 from sekisho.modules.alerts.store import RaisedSummary
+from sekisho.modules.outbox import flows as outbox
 
 #: The reasons that a person may give.
 REASONS = tuple(reason.value for reason in Reason if reason is not Reason.WITHDRAWN)
@@ -47,12 +48,12 @@ def find(prefix: str) -> Alert:
 
 
 def acknowledge(uid: str, by: str, note: str, *, now: datetime) -> list[dict[str, Any]]:
-    """Somebody looks after it. Returns the audit events to journal."""
+    """Somebody looks after it. Returns the audit events; they are owed (``outbox``)."""
     return _change(uid, by, note, now, "acknowledged", (State.NEW,), {"state": State.ACKNOWLEDGED})
 
 
 def close(uid: str, by: str, reason: str, note: str, *, now: datetime) -> list[dict[str, Any]]:
-    """A person has judged it. Returns the audit events to journal."""
+    """A person has judged it. Returns the audit events; they are owed (``outbox``)."""
     if reason not in REASONS:
         raise Refused(f"'{reason}' is not a reason to close an alert", f"give one of: {', '.join(REASONS)}")
     changes = {"state": State.CLOSED, "reason": reason, "closed_by": by, "closed_at": now}
@@ -60,7 +61,7 @@ def close(uid: str, by: str, reason: str, note: str, *, now: datetime) -> list[d
 
 
 def reopen(uid: str, by: str, note: str, *, now: datetime) -> list[dict[str, Any]]:
-    """A judgement is taken back. Returns the audit events to journal."""
+    """A judgement is taken back. Returns the audit events; they are owed (``outbox``)."""
     changes = {"state": State.NEW, "reason": "", "closed_by": "", "closed_at": None}
     return _change(uid, by, note, now, "reopened", (State.CLOSED, State.ACKNOWLEDGED), changes)
 
@@ -100,4 +101,6 @@ def _change(
                 f"only alerts that are {' or '.join(allowed)} can",
             )
         AlertHistory.objects.create(alert=alert, at=now, by=by, action=action, note=note)
-    return emit.events(alert, action=action, by=by, note=note, now=now)
+        events = emit.events(alert, action=action, by=by, note=note, now=now)
+        outbox.owe_audit(events, now=now)
+    return events

@@ -14,6 +14,7 @@ from sekisho.contract import Table
 from sekisho.model import Problem, Refused
 from sekisho.modules.ledger import emit
 from sekisho.modules.ledger.models import Import, Version
+from sekisho.modules.outbox import flows as outbox
 from sekisho.tabular import Parsed, Plan, Row, Stored, Value, parse, plan, read
 
 Values = dict[str, Value]
@@ -41,7 +42,7 @@ class Upload(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """``events`` are to be journaled by the caller; empty for a dry run or with problems."""
+    """``events``: what is told of it, already owed (``outbox``); empty for a dry run or with problems."""
 
     plan: Plan[int]
     events: list[dict[str, Any]]
@@ -76,7 +77,9 @@ def import_file(register: Register, upload: Upload, *, now: datetime, dry_run: b
             gone=[change.before.id for change in planned.changes if change.before],
             come=[change.after for change in planned.changes if change.after],
         )
-    return Outcome(planned, emit.imported(register.table, record, planned))
+        events = emit.imported(register.table, record, planned)
+        _owe(events, now)
+    return Outcome(planned, events)
 
 
 def undo(register: Register, by: str, *, now: datetime) -> Outcome:
@@ -109,7 +112,8 @@ def undo(register: Register, by: str, *, now: datetime) -> Outcome:
             unchanged=len(keep),
         )
         _apply(register, record, gone=[row.id for row in gone], come=[dict(row.values) for row in come])
-    events = emit.undone(register.table, record, last)
+        events = emit.undone(register.table, record, last)
+        _owe(events, now)
     return Outcome(Plan((), (), (), (), len(keep), ()), events)
 
 
@@ -145,6 +149,11 @@ def values_of(register: Register, version: Version) -> Values:
 
 
 # -- inside ----------------------------------------------------------------------------------------
+
+
+def _owe(events: list[dict[str, Any]], now: datetime) -> None:
+    outbox.owe_tables(now=now)
+    outbox.owe_audit(events, now=now)
 
 
 def _plan(register: Register, upload: Upload, now: datetime) -> Plan[int]:
