@@ -24,11 +24,12 @@ WHEN = "2026-05-20T01:00:00+00:00"
 SYSTEMS = {"okta": ("okta",), "windows": ("active-directory",)}
 
 
-def one(row: dict[str, Any], options: Enrich | None = None, **tables: list[dict[str, Any]]) -> dict[str, Any]:
+def one(row: dict[str, Any], options: Enrich | None = None, **tables: Any) -> dict[str, Any]:
     event = {"time": WHEN, "source": "okta", "class_uid": 3002, "activity_id": 1, **row}
     out = Enricher(options or Enrich(), KEY, SYSTEMS).batch(normalised([event]), context(**tables))
     assert out.schema == EVENT_SCHEMA
-    return out.to_pylist()[0]
+    row_out: dict[str, Any] = out.to_pylist()[0]
+    return row_out
 
 
 def account(name: str, person: str, **more: Any) -> dict[str, Any]:
@@ -56,6 +57,48 @@ def test_an_authentication_is_about_the_user_other_events_about_the_actor() -> N
     assert one(both, accounts=rows)["person_uid"] == "emp1"
     assert one({**both, "class_uid": 6003}, accounts=rows)["person_uid"] == "emp2"
     assert one({"user_name": "target", "class_uid": 3005}, accounts=rows)["person_uid"] is None
+
+
+def test_who_acted_is_found_apart_from_whom_it_is_about() -> None:
+    rows = [account("target", "emp1"), account("CORP\\admin", "emp2"), account("AKIA1", "emp3")]
+    names = ("account", "person_uid", "account_ref", "actor_account", "actor_person_uid", "actor_account_ref")
+
+    def parties(row: dict[str, Any]) -> tuple[Any, ...]:
+        found = one(row, accounts=rows)
+        return tuple(found[name] for name in names)
+
+    target, admin = ("target", "emp1", "target"), ("admin", "emp2", "corp\\admin")
+    nobody = (None, None, None)
+    both = {"user_name": "Target", "actor_user_name": "Admin", "actor_user_domain": "CORP"}
+    for number in (3001, 3002):
+        assert parties({**both, "class_uid": number}) == target + admin
+    for number in (3005, 3006, 6003):
+        assert parties({**both, "class_uid": number}) == admin + admin
+    assert parties({"user_name": "target", "class_uid": 3001}) == target + nobody
+    by_key = {"user_name": "unknown", "actor_user_credential_uid": "akia1", "class_uid": 3001}
+    assert parties(by_key) == ("unknown", None, None, "akia1", "emp3", "akia1")
+
+
+def test_each_event_of_a_batch_has_its_own_actor() -> None:
+    events = normalised(
+        {"time": WHEN, "source": "okta", "class_uid": number, "user_name": user, "actor_user_name": actor}
+        for number, user, actor in [
+            (3002, "a", None), (3001, "a", "b"), (6003, None, "c"), (3001, "b", "a"), (3005, "a", "c"), (4001, None, None),
+        ]
+    )  # fmt: skip
+    accounts = [account(name, f"emp-{name}") for name in "abc"]
+    out = Enricher(Enrich(), KEY, SYSTEMS).batch(events, context(accounts=accounts))
+    assert out.column("account").to_pylist() == ["a", "a", "c", "b", "c", None]
+    assert out.column("actor_account").to_pylist() == [None, "b", "c", "a", "c", None]
+    assert out.column("actor_person_uid").to_pylist() == [None, "emp-b", "emp-c", "emp-a", "emp-c", None]
+
+
+def test_of_one_persons_accounts_the_valid_one_is_the_row() -> None:
+    old = account("old@example.jp", "emp1", valid_to="2026-01-01T00:00:00+00:00")
+    row = {"user_email_addr": "old@example.jp", "user_name": "seki"}
+    assert one(row, accounts=[old, account("seki", "emp1")])["account_ref"] == "seki"
+    assert one(row, accounts=[old, account("seki", "emp2")])["account_ref"] == "old@example.jp"
+    assert one(row, accounts=[account("old@example.jp", ""), account("seki", "emp2")])["person_uid"] == "emp2"
 
 
 def test_the_system_of_the_account_counts() -> None:

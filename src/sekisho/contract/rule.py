@@ -28,14 +28,16 @@ class Told(NamedTuple):
 class Rule:
     """``query`` is DuckDB SQL that reads ``events`` (the batch, or the past in a replay) and the
     master-data tables of ``sekisho.contract.tables``. It returns one row per matching event with at
-    least all columns of ``events`` (``SELECT e.*, ...``); further columns are facts for ``tell``.
+    least all columns of ``events`` (``SELECT e.*, ...``); further columns are facts for ``tell``, and
+    ``about_person`` says whom the match is about where that is not ``person_uid``.
 
     ``scope`` is SQL over the columns of one event. ``query`` and ``unjudged`` see only the events for which
     it holds, and do not run on a batch that has none (the more it leaves out, the cheaper the rule).
     ``events`` holds the columns that the rule's SQL names; ``tell`` gets all.
 
     Two more tables are there: ``source_systems`` (source, system) and ``account_keys`` (the accounts with
-    ``source``, ``*`` for every one, and ``key``, the name in lower case).
+    ``source``, ``*`` for every one, and ``key``, the folded name): an event's row is found by
+    ``key = account_ref`` (``actor_account_ref``: of who acted) and ``source``, never by names.
 
     ``query`` must judge each event by itself and by master data only, so that batch size, order
     and lateness cannot change the result (detection.md, I2).

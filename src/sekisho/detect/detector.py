@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sekisho.contract import TABLES, Context, Rule
-from sekisho.detect.facts import Facts
+from sekisho.detect.facts import Facts, account_keys
 from sekisho.detect.findings import findings
 from sekisho.detect.sigma import SigmaRule
 from sekisho.model import Finding
@@ -25,15 +25,6 @@ from sekisho.ocsf import EVENT_SCHEMA
 
 #: Sigma conditions in one query (DuckDB plans a very wide projection slowly).
 _TOGETHER = 250
-
-#: The table ``accounts`` by source and folded name, for the joins of rules (``*``: every source).
-_ACCOUNT_KEYS = """
-CREATE OR REPLACE TABLE account_keys AS
-SELECT CASE WHEN a.system = '*' THEN '*' ELSE coalesce(s.source, lower(trim(a.system))) END AS source,
-       lower(trim(a.account)) AS key, a.person_id, a.kind, a.privileged, a.mfa_required,
-       a.valid_from, a.valid_to
-FROM accounts a LEFT JOIN source_systems s ON lower(trim(s.system)) = lower(trim(a.system))
-"""
 
 #: Every batch has these in ``events``, whatever rules name.
 _ALWAYS = frozenset(["event_uid", "time", "source", "class_uid"])
@@ -93,6 +84,7 @@ class Detector:
             },
         )
         self._db.execute("SET TimeZone = 'UTC'")
+        self._systems = dict(systems or {})
         pairs = [(source, name) for source, names in (systems or {}).items() for name in names]
         self._table(
             "source_systems",
@@ -224,7 +216,7 @@ class Detector:
         if self._facts is None or self._facts.version != context.version:
             for name in TABLES:
                 self._table(name, context.tables[name])
-            self._db.execute(_ACCOUNT_KEYS)
+            self._table("account_keys", account_keys(context.tables["accounts"], self._systems))
             if self._facts is None:
                 self._plan()
             self._facts = Facts(context)

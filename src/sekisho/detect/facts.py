@@ -9,8 +9,11 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
+import pyarrow as pa
+
 from sekisho.contract import Context
 from sekisho.model import moment
+from sekisho.model.folding import fold
 
 DEFAULT_ZONE = "Asia/Tokyo"
 
@@ -40,9 +43,9 @@ class Facts:
     def add(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """The event with ``zone``, ``local_day``, ``local_time``, ``jst``, ``when``, ``person_name``,
         ``who``, ``network``, ``where``, ``from_ja`` and ``from_en`` (see ``contract.Rule``). ``time`` is not
-        null."""
+        null. A query may say by ``about_person`` whom the event is about, if not ``person_uid``."""
         time: datetime = event["time"]
-        person = event.get("person_uid") or ""
+        person = event.get("about_person") or event.get("person_uid") or ""
         row = self._employment(person, time)
         zone = row.zone if row else DEFAULT_ZONE
         local = time.astimezone(ZoneInfo(zone))
@@ -50,6 +53,7 @@ class Facts:
         where = _where(event)
         return {
             **event,
+            "about_person": person,
             "zone": zone,
             "local_day": local.date().isoformat(),
             "local_time": f"{local:%Y-%m-%d %H:%M:%S} {zone}",
@@ -95,3 +99,26 @@ def _where(event: Mapping[str, Any]) -> str:
     address = str(event.get("src_endpoint_ip") or event.get("src_endpoint_hostname") or "")
     known = ", ".join(str(part) for part in parts if part)
     return f"{address} ({known})" if known and address else address or known
+
+
+def account_keys(accounts: pa.Table, systems: Mapping[str, tuple[str, ...]]) -> pa.Table:
+    """The table ``accounts`` by ``source`` (``*``: every one) and ``key``, which is what enrichment puts into
+    ``account_ref``. A system that no source names is the source of that id."""
+    sources: dict[str, list[str]] = defaultdict(list)
+    for source, names in systems.items():
+        for name in dict.fromkeys(fold(name) for name in names):
+            sources[name].append(source)
+    rows: list[int] = []
+    held: list[str] = []
+    for row, name in enumerate(accounts.column("system").to_pylist()):
+        system = fold(name)
+        own = [] if system in systems else [system]
+        for source in ["*"] if system == "*" else sources.get(system, own):
+            rows.append(row)
+            held.append(source)
+    picked = accounts.take(pa.array(rows, pa.int64()))
+    keys = [fold(name) for name in picked.column("account").to_pylist()]
+    kept = picked.select(["person_id", "kind", "privileged", "mfa_required", "valid_from", "valid_to"])
+    return kept.add_column(0, "source", pa.array(held, pa.string())).add_column(
+        1, "key", pa.array(keys, pa.string())
+    )

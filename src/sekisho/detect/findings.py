@@ -85,8 +85,8 @@ def _finding(rule: Rule, hits: Iterable[_Hit]) -> Finding:
         attack=rule.attack,
         evidence=tuple(_evidence(hit.event, shown) for hit in kept),
         count=len(ordered),
-        person=lead.event.get("person_uid") or "",
-        zone=lead.event["zone"] if lead.event.get("person_uid") else "",
+        person=lead.event["about_person"],
+        zone=lead.event["zone"] if lead.event["about_person"] else "",
         author=rule.author,
         lead=lead.event["event_uid"],
     )

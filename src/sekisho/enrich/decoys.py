@@ -16,16 +16,17 @@ from sekisho.enrich.identity import REMEMBERED
 from sekisho.enrich.timeline import NEVER, NO_STEPS, NOTHING, Coded, Ints, Span, Steps, micros, resolve, steps
 from sekisho.model.folding import fold, keyed_hash
 
-_COLUMNS = (
-    "user_name",
-    "user_email_addr",
-    "user_uid",
+#: Who acted before whom it was done to: of a decoy that changes itself, the use counts.
+COLUMNS = (
+    "actor_user_credential_uid",
+    "actor_session_uid",
+    "session_uid",
     "actor_user_name",
     "actor_user_email_addr",
     "actor_user_uid",
-    "actor_user_credential_uid",
-    "session_uid",
-    "actor_session_uid",
+    "user_name",
+    "user_email_addr",
+    "user_uid",
 )
 
 
@@ -45,16 +46,19 @@ class Decoys:
             self._spans[(identifier or "").lower()].append(Span(start, NEVER, number))
         self._known = lru_cache(maxsize=REMEMBERED)(self._look)
 
-    def find(self, events: pa.Table, times: Ints) -> Ints:
-        """Row of the table for each event, ``NOTHING`` where no decoy occurs."""
+    def find(self, events: pa.Table, times: Ints) -> tuple[Ints, Ints]:
+        """Row of the table and place in ``COLUMNS`` for each event, ``NOTHING`` where no decoy occurs."""
         result = np.full(len(times), NOTHING, np.int64)
+        places = np.full(len(times), NOTHING, np.int64)
         if not self.uids:
-            return result
-        for name in _COLUMNS:
+            return result, places
+        for place, name in enumerate(COLUMNS):
             coded = Coded.of(events.column(name))
             found = resolve([self._known(value) for value in coded.values], coded.codes, times)
-            result = np.where(result == NOTHING, found, result)
-        return result
+            first = (result == NOTHING) & (found != NOTHING)
+            result = np.where(first, found, result)
+            places = np.where(first, place, places)
+        return result, places
 
     def _look(self, value: str) -> Steps:
         """The value itself, without its Windows domain, without its mail domain, without both."""

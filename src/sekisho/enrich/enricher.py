@@ -7,9 +7,10 @@ from collections.abc import Mapping
 import pyarrow as pa
 
 from sekisho.contract import Context
+from sekisho.enrich.decoys import COLUMNS as DECOY_COLUMNS
 from sekisho.enrich.decoys import Decoys
 from sekisho.enrich.devices import Ledger
-from sekisho.enrich.identity import Holders, Identity
+from sekisho.enrich.identity import Held, Holders, Parties
 from sekisho.enrich.places import Atlas, OwnNetworks, place_columns
 from sekisho.enrich.timeline import Coded, micros, spread
 from sekisho.ocsf import EVENT_SCHEMA
@@ -47,13 +48,13 @@ class Enricher:
         """``events`` (NORMALISED_SCHEMA) with the enrichment columns (EVENT_SCHEMA), rows in order."""
         master = self._of(context)
         times = micros(events.column("time"), 0)
-        identity = Identity.of(events)
         added = place_columns(self._atlas, master.networks, events.column("src_endpoint_ip"), times)
-        persons = master.holders.find(identity, Coded.of(events.column("source")), times)
-        added["account"] = identity.account()
-        added["person_uid"] = spread(master.holders.persons, persons)
+        about, by = master.holders.held(Parties.of(events), Coded.of(events.column("source")), times)
+        added |= _accounts("", about) | _accounts("actor_", by)
         added["device_asset"] = spread(master.ledger.assets, master.ledger.find(events, times))
-        added["decoy_uid"] = spread(master.decoys.uids, master.decoys.find(events, times))
+        decoys, places = master.decoys.find(events, times)
+        added["decoy_uid"] = spread(master.decoys.uids, decoys)
+        added["decoy_in"] = spread(DECOY_COLUMNS, places)
         version = pa.scalar(f"{context.version}+{self._files}", pa.string())
         added["context_version"] = pa.repeat(version, events.num_rows)
         columns = [added.get(field.name, None) for field in EVENT_SCHEMA]
@@ -80,3 +81,8 @@ class Enricher:
         if self._master is None or self._master.version != context.version:
             self._master = _Master(context, self._decoy_key, self._systems)
         return self._master
+
+
+def _accounts(prefix: str, held: Held) -> dict[str, pa.Array]:
+    names = ("account", "person_uid", "account_ref")
+    return {f"{prefix}{name}": column for name, column in zip(names, held, strict=True)}

@@ -67,6 +67,10 @@ ORIGIN: tuple[Column, ...] = (
 ENRICHED: tuple[Column, ...] = (
     Column("account", pa.string(), "", "the account it is about, folded for comparison"),
     Column("person_uid", pa.string(), "", "person who holds the account at that time"),
+    Column("account_ref", pa.string(), "", "that account's name in the table accounts, folded"),
+    Column("actor_account", pa.string(), "", "the account that acted, folded for comparison"),
+    Column("actor_person_uid", pa.string(), "", "person who holds the acting account at that time"),
+    Column("actor_account_ref", pa.string(), "", "the acting account's name in the table accounts, folded"),
     Column("device_asset", pa.string(), "", "asset tag of the device that logged or connected"),
     Column("src_country", pa.string(), "", "country of src_endpoint_ip by table (ISO code)"),
     Column("src_asn", pa.int64(), "", "AS number of src_endpoint_ip by table"),
@@ -74,6 +78,7 @@ ENRICHED: tuple[Column, ...] = (
     Column("src_net_class", pa.string(), "", "own-egress, vpn, relay, hosting, tor, mobile, fixed, ..."),
     Column("src_net_name", pa.string(), "", "list or own network that decided the class"),
     Column("decoy_uid", pa.string(), "", "decoy whose name, key or cookie appears in the event (A9)"),
+    Column("decoy_in", pa.string(), "", "column in which the decoy appears"),
     Column("context_version", pa.string(), "", "version of the tables used"),
 )
 
@@ -90,4 +95,4 @@ NORMALISED_SCHEMA: pa.Schema = _schema(MAPPED + DERIVED + ORIGIN)
 
 #: Events as the lake stores them.
 EVENT_SCHEMA: pa.Schema = _schema(COLUMNS)
-EVENT_SCHEMA_VERSION = 1
+EVENT_SCHEMA_VERSION = 2

@@ -2,6 +2,7 @@
 
 from sekisho.contract import Match, Rule, Told
 from sekisho.model import Severity, Text
+from sekisho.model.folding import fold
 
 SCOPE = """
 source <> 'sekisho' AND status_id IS DISTINCT FROM 2
@@ -13,7 +14,7 @@ source <> 'sekisho' AND status_id IS DISTINCT FROM 2
 QUERY = """
 SELECT e.*,
        EXISTS (SELECT 1 FROM account_keys k WHERE k.privileged AND k.source IN ('*', e.source)
-               AND k.key IN (e.account, lower(e.user_email_addr), lower(e.user_name), lower(e.user_uid)))
+               AND k.key = e.account_ref)
        OR EXISTS (SELECT 1 FROM people p WHERE p.person_id = e.person_uid
                   AND p.role_class IN ('privileged', 'wallet-operator')) AS is_privileged
 FROM events e
@@ -25,7 +26,9 @@ def tell(match: Match) -> Told:
     target = match["user_email_addr"] or match["user_name"] or match["user_uid"]
     code = match["metadata_event_code"] or ""
     demand = match["class_uid"] == 3004 or "requirement" in code
-    self_done = bool(actor and target) and actor.casefold() == target.casefold()
+    known = match["class_uid"] == 3001 and match["actor_account_ref"] is not None
+    same_row = known and match["actor_account_ref"] == match["account_ref"]
+    self_done = bool(actor and target) and (same_row or fold(actor) == fold(target))
     facts = {
         **match,
         "actor": actor or "?",

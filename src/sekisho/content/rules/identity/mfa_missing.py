@@ -7,21 +7,14 @@ SCOPE = """
 class_uid = 3002 AND status_id = 1 AND is_mfa IS DISTINCT FROM true AND activity_id IS DISTINCT FROM 2
 """
 
-#: Events with the account rows that were valid then, by any of the account's names.
+#: Events with the account rows that were valid then.
 _HELD = """
-WITH asked AS (SELECT event_uid, source, time, account, user_email_addr, user_name, user_uid FROM events WHERE {which}),
-names AS (
-  SELECT event_uid, source, time, account AS key FROM asked
-  UNION ALL SELECT event_uid, source, time, lower(user_email_addr) FROM asked WHERE lower(user_email_addr) IS DISTINCT FROM account
-  UNION ALL SELECT event_uid, source, time, lower(user_name) FROM asked WHERE lower(user_name) IS DISTINCT FROM account
-  UNION ALL SELECT event_uid, source, time, lower(user_uid) FROM asked WHERE lower(user_uid) IS DISTINCT FROM account
-),
-held AS (
-  SELECT n.event_uid, bool_or(coalesce(k.privileged, false)) AS is_privileged
-  FROM names n JOIN account_keys k ON k.key = n.key
-  WHERE k.source IN ('*', n.source) AND n.time >= k.valid_from AND (k.valid_to IS NULL OR n.time < k.valid_to)
+WITH held AS (
+  SELECT e.event_uid, bool_or(coalesce(k.privileged, false)) AS is_privileged
+  FROM events e JOIN account_keys k ON k.key = e.account_ref AND k.source IN ('*', e.source)
+  WHERE {which} AND e.time >= k.valid_from AND (k.valid_to IS NULL OR e.time < k.valid_to)
     AND coalesce(k.mfa_required, true)
-  GROUP BY n.event_uid
+  GROUP BY e.event_uid
 )
 """
 
@@ -45,8 +38,7 @@ SELECT 'the source does not record whether a second factor was used' AS reason, 
 FROM held
 UNION ALL
 SELECT 'the account is in no row of the table accounts', count(*) FROM events
-WHERE activity_id = 1 AND is_mfa = false AND person_uid IS NULL
-  AND account NOT IN (SELECT key FROM account_keys WHERE key IS NOT NULL)
+WHERE activity_id = 1 AND is_mfa = false AND person_uid IS NULL AND account IS NOT NULL AND account_ref IS NULL
 """  # noqa: S608 - constant text
 
 
