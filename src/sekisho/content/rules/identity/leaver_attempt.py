@@ -1,23 +1,17 @@
 """A8: any use of an account, or attempt to use it, outside its holder's employment or its own validity."""
 
 from sekisho.contract import Match, Rule, Told
+from sekisho.contract.results import Secret, secret
 from sekisho.model import Severity, Text, moment
 
-#: Result codes that a wrong password does not reach: the secret was right, something else refused it.
-RIGHT_SECRET = frozenset(
-    ["50053", "50055", "50057", "50072", "50074", "50076", "50079", "50105", "50158", "53000", "53001", "53002",
-     "53003", "53004", "500121", "0xc000006e", "0xc000006f", "0xc0000070", "0xc0000071", "0xc0000193", "0xc0000224"]
-)  # fmt: skip
-#: of these Entra ID gives 50053 and 50057 before it looks at the password
-UNPROVEN = frozenset(["50053", "50057"])
-
 SCOPE = """
-source <> 'sekisho' AND (class_uid = 3002
+source <> 'sekisho' AND (class_uid = 3002 OR (actor_person_uid IS NOT NULL AND class_uid BETWEEN 3001 AND 3006)
   OR (person_uid IS NOT NULL AND (class_uid = 6003
-      OR (actor_user_credential_uid IS NOT NULL AND class_uid NOT IN (3001, 3005, 3006)))))
+      OR (actor_user_credential_uid IS NOT NULL AND class_uid NOT BETWEEN 3001 AND 3006))))
 """
 
 #: ``suspects`` only saves work: whoever was employed, with valid accounts, all through the batch is not one.
+#: ``used``: by whom an event is about; and by who acted, where that is somebody else or changes accounts or rights.
 QUERY = """
 WITH span AS (SELECT min(time) AS first, max(time) AS last FROM events),
 suspects AS (
@@ -26,81 +20,107 @@ suspects AS (
   UNION SELECT person_id FROM account_keys, span WHERE NOT (valid_from <= first AND (valid_to IS NULL OR last < valid_to))
 ),
 used AS (
-  SELECT * FROM events
+  SELECT event_uid, time, source, device_uid, src_endpoint_uid, src_endpoint_hostname, false AS acting,
+         person_uid AS about_person, account_ref AS ref
+  FROM events
   WHERE person_uid IN (SELECT person_id FROM suspects WHERE person_id IS NOT NULL)
     AND NOT (class_uid = 3002 AND activity_id IS NOT DISTINCT FROM 2)
+    AND (class_uid = 3002 OR class_uid NOT BETWEEN 3001 AND 3006)
+  UNION ALL
+  SELECT event_uid, time, source, device_uid, src_endpoint_uid, src_endpoint_hostname, true, actor_person_uid,
+         actor_account_ref
+  FROM events
+  WHERE actor_person_uid IN (SELECT person_id FROM suspects WHERE person_id IS NOT NULL)
+    AND class_uid BETWEEN 3001 AND 3006
+    AND (class_uid <> 3002 OR (activity_id IS DISTINCT FROM 2 AND actor_account_ref IS DISTINCT FROM account_ref))
 ),
 jobs AS (
-  SELECT u.event_uid,
+  SELECT u.event_uid, u.acting,
          bool_or(u.time >= p.employment_start AND (p.employment_end IS NULL OR u.time < p.employment_end)) AS employed,
          max(p.employment_end) FILTER (p.employment_end <= u.time) AS employment_ended,
          min(p.employment_start) FILTER (p.employment_start > u.time) AS employment_begins
-  FROM used u JOIN people p ON p.person_id = u.person_uid GROUP BY u.event_uid
+  FROM used u JOIN people p ON p.person_id = u.about_person GROUP BY ALL
 ),
 named AS (
-  SELECT u.event_uid,
+  SELECT u.event_uid, u.acting,
          bool_or(u.time >= k.valid_from AND (k.valid_to IS NULL OR u.time < k.valid_to)) AS account_valid,
          max(k.valid_to) FILTER (k.valid_to <= u.time) AS account_ended
-  FROM used u JOIN account_keys k ON k.person_id = u.person_uid AND k.source IN ('*', u.source)
-       AND k.key IN (u.account, lower(u.user_email_addr), lower(u.user_name), lower(u.user_uid),
-                     lower(u.actor_user_email_addr), lower(u.actor_user_name), lower(u.actor_user_uid),
-                     lower(u.actor_user_credential_uid))
-  GROUP BY u.event_uid
+  FROM used u JOIN account_keys k ON k.key = u.ref AND k.source IN ('*', u.source) AND k.person_id = u.about_person
+  GROUP BY ALL
 ),
 enrolled AS (
-  SELECT u.event_uid, min(d.asset_tag) AS former_device
-  FROM used u JOIN devices d ON d.person_id = u.person_uid
+  SELECT u.event_uid, u.acting, min(d.asset_tag) AS former_device
+  FROM used u JOIN devices d ON d.person_id = u.about_person
        AND (lower(d.agent_id) IN (lower(u.device_uid), lower(u.src_endpoint_uid))
             OR lower(d.hostname) = lower(u.src_endpoint_hostname))
-  GROUP BY u.event_uid
+  GROUP BY ALL
 )
-SELECT u.*, j.employed, j.employment_ended, j.employment_begins, n.account_valid, n.account_ended, f.former_device
-FROM used u LEFT JOIN jobs j USING (event_uid) LEFT JOIN named n USING (event_uid)
-     LEFT JOIN enrolled f USING (event_uid)
+SELECT e.*, u.acting, u.about_person, j.employed, j.employment_ended, j.employment_begins, n.account_valid,
+       n.account_ended, f.former_device
+FROM used u JOIN events e USING (event_uid) LEFT JOIN jobs j USING (event_uid, acting)
+     LEFT JOIN named n USING (event_uid, acting) LEFT JOIN enrolled f USING (event_uid, acting)
 WHERE NOT coalesce(j.employed, true) OR NOT coalesce(n.account_valid, true)
 """
 
 UNJUDGED = """
 SELECT 'the account is in no row of the table accounts' AS reason, count(*) AS events FROM events
 WHERE class_uid = 3002 AND person_uid IS NULL AND account IS NOT NULL
-  AND coalesce(user_type, '') NOT IN ('System', 'Service')
-  AND account NOT IN (SELECT key FROM account_keys WHERE key IS NOT NULL)
+  AND coalesce(user_type, '') NOT IN ('System', 'Service') AND account_ref IS NULL
 """
+
+
+def did(match: Match) -> Text:
+    """What became of it, as far as the event says."""
+    if match["status_id"] == 1:
+        return Text(ja="あり、成功しました", en="used, which succeeded")
+    if secret(match) is Secret.RIGHT:
+        return Text(ja="試みられました（秘密情報は正しいが、拒否）", en="tried with the right secret, but refused")
+    if match["status_id"] == 2:
+        return Text(ja="試みられました（失敗）", en="tried and refused")
+    return Text(ja="ありました（結果は記録されていません）", en="used or tried (outcome not recorded)")
+
+
+def target(match: Match) -> str:
+    """On whom or what the account acted."""
+    names = ("user_email_addr", "user_name", "user_uid", "group_name", "resource_name", "entity_name")
+    return " ".join(str(match[name]) for name in names if match[name])[:200] if match["acting"] else ""
 
 
 def tell(match: Match) -> Told:
     success = match["status_id"] == 1
-    code = (match["status_code"] or "").lower()
-    right = not success and code in RIGHT_SECRET and code not in UNPROVEN
+    right = secret(match) is Secret.RIGHT
+    account = match["actor_account"] if match["acting"] else match["account"]
+    on = target(match)
     before = match["employment_ended"] is None and match["employment_begins"] is not None
     left = match["employed"] is False and match["employment_ended"] is not None
     ended = match["employment_ended"] if match["employed"] is False else match["account_ended"]
     end = moment(ended, match["zone"]) if ended else ""
-    detail = match["status_detail"] or match["status_code"] or match["api_operation"]
+    detail = match["status_detail"] or match["status_code"] or match["api_operation"] or match["metadata_event_code"]
     facts = {
         **match,
         "end_ja": f"{end} に在籍終了" if left else f"{end} にアカウントの有効期間終了" if end else "在籍開始前" if before else "有効期間外",
         "end_en": f"employment ended {end}" if left else f"account valid until {end}" if end else "not yet employed" if before
         else "outside its validity",
-        "did_ja": "あり、成功しました" if success else "試みられました（秘密情報は正しいが、拒否）" if right
-        else "試みられました（失敗）",
-        "did_en": "used, which succeeded" if success else "tried with the right secret, but refused" if right
-        else "tried and refused",
+        "account": account,
+        "did_ja": did(match).ja,
+        "did_en": did(match).en,
+        "on_ja": f"、操作の対象 {on}" if on else "",
+        "on_en": f", acting on {on}" if on else "",
         "detail_ja": f"、内容 {detail}" if detail else "",
         "detail_en": f", detail: {detail}" if detail else "",
     }  # fmt: skip
     what = Text(
         ja="{who} の在籍・有効期間外のアカウント {account} による認証または利用が{did_ja}（{end_ja}）。"
-        "{when}{from_ja}、ログ {source}{detail_ja}。",
-        en="Account {account} of {who} ({end_en}) was {did_en}. {when}{from_en}, log {source}{detail_en}.",
+        "{when}{from_ja}{on_ja}、ログ {source}{detail_ja}。",
+        en="Account {account} of {who} ({end_en}) was {did_en}. {when}{from_en}{on_en}, log {source}{detail_en}.",
     ).fill(facts)
     anchor = f"{match['network']} {match['local_day']}"
     severity = Severity.CRITICAL if success and not before else Severity.MEDIUM
     recent = ended is not None and (match["time"] - ended).days < 14
-    if match["former_device"] and not success and not right and recent:
+    if match["former_device"] and match["status_id"] == 2 and not right and recent and not match["acting"]:
         # detection.md 4.10: a leaver's old phone goes on asking for mail; one notice a day and device
-        return Told(match["account"], f"{match['former_device']} {match['local_day']}", Severity.LOW, what)
-    return Told(match["account"], anchor, severity, what)
+        return Told(account, f"{match['former_device']} {match['local_day']}", Severity.LOW, what)
+    return Told(account, anchor, severity, what)
 
 
 RULE = Rule(
@@ -139,5 +159,5 @@ RULE = Rule(
     columns=("account", "person_uid", "class_uid", "status_id"),
     tables=("people", "accounts"),
     shown=("account", "activity_id", "status_id", "status", "status_code", "status_detail", "src_endpoint_ip", "src_country",
-           "src_net_class", "http_request_user_agent", "api_operation", "actor_user_credential_uid"),
+           "src_net_class", "http_request_user_agent", "api_operation", "actor_account", "actor_user_credential_uid"),
 )  # fmt: skip
