@@ -17,12 +17,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import msgspec
 import pyarrow as pa
 
 from sekisho.contract import Context
 from sekisho.journal import Damage, Taken
 from sekisho.lake import Folded
-from sekisho.model import Finding, Frame, Offset, Reject
+from sekisho.model import RECORDS_PER_FRAME, Finding, Frame, Offset, Reject
 from sekisho.normalise import Normalised
 
 Counts = Mapping[str, Mapping[str, int]]
@@ -34,14 +35,36 @@ class Stages:
 
     read: Callable[[int, int], Taken]  # journal: (first frame, records) -> frames
     normalise: Callable[[Sequence[Frame]], Normalised]  # records -> events | rejects (pure)
-    reject: Callable[[Sequence[Reject], dict[int, int]], None]  # stored by offset (idempotent)
+    reject: Callable[[Sequence[Reject], dict[int, int], int, int, Part], None]  # by offset (idempotent)
     fold: Callable[[pa.Table], Folded]  # what the lake already holds is dropped
     context: Callable[[], Context]  # master data, versioned
     enrich: Callable[[pa.Table, Context], pa.Table]  # who, what, where (pure)
     detect: Callable[[pa.Table, Context], list[Finding]]  # rules (pure)
     alert: Callable[[Sequence[Finding]], object]  # raised or updated (idempotent)
     commit: Callable[[pa.Table, int, Counts], None]  # events, offset and counts, atomic
+    commit_part: Callable[[pa.Table, int, Counts], None]  # the same without the offset
     offset: Callable[[], int | None]  # last frame committed
+
+
+class Part:
+    """Records ``low`` up to (not including) ``high`` of one frame; the others come in parts of their own."""
+
+    def __init__(self, low: int, high: int) -> None:
+        self.low, self.high = low, high
+
+    def __contains__(self, index: int) -> bool:
+        return self.low <= index < self.high
+
+    def __len__(self) -> int:
+        return self.high - self.low
+
+    def of(self, frame: Frame) -> Frame:
+        """The frame with all other bodies empty, so that each record keeps its place."""
+        bodies = tuple(body if i in self else b"" for i, body in enumerate(frame.records.bodies))
+        return Frame(frame.number, msgspec.structs.replace(frame.records, bodies=bodies))
+
+
+EVERY = Part(0, RECORDS_PER_FRAME)
 
 
 class Step(NamedTuple):
@@ -65,20 +88,22 @@ def advance(stages: Stages, max_records: int) -> Step | None:
     return process(stages, taken)
 
 
-def process(stages: Stages, taken: Taken, refused: Sequence[Reject] = ()) -> Step:
-    """The way. ``refused`` are records of these frames that a person or the quarantine turned away."""
-    normalised = stages.normalise(taken.frames)
-    rejects = [*without(normalised.rejects, refused), *refused, *map(damaged, taken.damage)]
-    stages.reject(rejects, {frame.number: frame.records.received_at for frame in taken.frames})
-    folded = stages.fold(drop(normalised.events, refused))
+def process(stages: Stages, taken: Taken, part: Part | None = None) -> Step:
+    """The way, of whole frames or of a part of the one frame that is taken."""
+    normalised = stages.normalise(taken.frames if part is None else [part.of(taken.frames[0])])
+    rejects = [*within(normalised.rejects, part), *map(damaged, taken.damage)]
+    received_at = {frame.number: frame.records.received_at for frame in taken.frames}
+    stages.reject(rejects, received_at, first(taken), taken.next - 1, part or EVERY)
+    folded = stages.fold(only(normalised.events, part))
     context = stages.context()
     events = stages.enrich(folded.events, context)
     findings = stages.detect(events, context)
     stages.alert(findings)
-    stages.commit(events, taken.next - 1, counts(rejects, folded.duplicates))
+    commit = stages.commit if part is None else stages.commit_part
+    commit(events, taken.next - 1, counts(rejects, folded.duplicates))
     return Step(
         upto=taken.next - 1,
-        records=sum(len(frame.records.bodies) for frame in taken.frames),
+        records=sum(len(frame.records.bodies) for frame in taken.frames) if part is None else len(part),
         events=events.num_rows,
         rejects=len(rejects) - len(taken.damage),
         duplicates=sum(folded.duplicates.values()),
@@ -87,7 +112,12 @@ def process(stages: Stages, taken: Taken, refused: Sequence[Reject] = ()) -> Ste
     )
 
 
-def counts(rejects: Sequence[Reject], duplicates: Mapping[str, int]) -> Counts:
+def first(taken: Taken) -> int:
+    """Number of the first frame of a batch, whole or damaged."""
+    return min([frame.number for frame in taken.frames] + [damage.first for damage in taken.damage])
+
+
+def counts(rejects: Sequence[Reject], duplicates: Mapping[str, int]) -> dict[str, Counter[str]]:
     """By source and name, kept beside the events: exact across crashes."""
     found: dict[str, Counter[str]] = {}
     for reject in rejects:
@@ -108,14 +138,12 @@ def damaged(damage: Damage) -> Reject:
     )
 
 
-def without(rejects: Sequence[Reject], refused: Sequence[Reject]) -> list[Reject]:
-    away = {reject.offset for reject in refused}
-    return [reject for reject in rejects if reject.offset not in away]
+def within(rejects: Sequence[Reject], part: Part | None) -> list[Reject]:
+    return [reject for reject in rejects if part is None or reject.offset.index in part]
 
 
-def drop(events: pa.Table, refused: Sequence[Reject]) -> pa.Table:
-    if not refused:
+def only(events: pa.Table, part: Part | None) -> pa.Table:
+    if part is None:
         return events
-    away = {reject.offset.packed for reject in refused}
-    keep = [value not in away for value in events.column("journal_offset").to_pylist()]
-    return events.filter(pa.array(keep, pa.bool_()))
+    inside = [Offset.unpack(value).index in part for value in events.column("journal_offset").to_pylist()]
+    return events.filter(pa.array(inside, pa.bool_()))

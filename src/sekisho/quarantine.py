@@ -1,146 +1,185 @@
 """A batch that crashes the pipeline again and again is halved until one record is left; that one is rejected.
 
-The attempt is written down before each batch. When the same batch has crashed as often as the settings
-say, its records are tried in child processes, half by half, so that even a record that kills the whole
-process (memory, native code) is found; it becomes a reject with code ``crashes`` and the rest goes on.
+Each attempt is written down before it begins. When the same batch has crashed as often as the settings
+say, its frames are taken one by one, and a frame that still crashes in halves, each half for real: what
+goes well is stored at once. A single record that crashes while an empty part does not becomes a reject with
+code ``crashes``. This holds for a mapping's bug (an exception), for a record that kills the process, and for
+a batch that is only too much as a whole. Faults of the surroundings (disk, database) blame no record.
 """
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Callable, Sequence
+import sqlite3
 from pathlib import Path
 
 import msgspec
 
 from sekisho import pipeline
 from sekisho.journal import Taken
-from sekisho.model import Frame, Offset, Reject
+from sekisho.model import ContentError, Frame, Offset, Refused, Reject, Retry
+from sekisho.ocsf import EVENT_SCHEMA
 
 log = logging.getLogger(__name__)
 
+#: Not the record's fault: the process ends, or waits, and begins the same part anew.
+SURROUNDINGS: tuple[type[Exception], ...] = (Retry, Refused, ContentError, OSError, sqlite3.Error)
+
+
+class State(msgspec.Struct):
+    """What is known of the batch that is under way.
+
+    ``frame``, ``begun``  first frame of the batch, and how often it was begun without an end
+    ``careful_upto``      frames up to this one are taken one by one, in parts
+    ``parts``             parts of frame ``frame`` that are still to do; ``trying``: the first was begun
+    ``poison``            records that crash, with the reason
+    """
+
+    frame: int = -1
+    begun: int = 0
+    careful_upto: int = -1
+    parts: list[tuple[int, int]] = []
+    trying: bool = False
+    poison: list[tuple[int, str]] = []
+
 
 class Attempts:
-    """How often the batch that begins at a frame was begun. A small file, replaced atomically."""
+    """The state in a small file, replaced atomically."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-
-    def begin(self, frame: int) -> int:
-        """Note the attempt; gives how many earlier ones did not end."""
-        before = self._read()
-        crashed = before["begun"] if before["frame"] == frame else 0
-        self._write(frame, crashed + 1)
-        return crashed
-
-    def end(self) -> None:
-        self._write(-1, 0)
-
-    def _read(self) -> dict[str, int]:
         try:
-            found = json.loads(self._path.read_text())
-            return {"frame": int(found["frame"]), "begun": int(found["begun"])}
-        except (OSError, ValueError, KeyError, TypeError):
-            return {"frame": -1, "begun": 0}
+            self.state = msgspec.json.decode(path.read_bytes(), type=State)
+        except (OSError, msgspec.MsgspecError):
+            self.state = State()
 
-    def _write(self, frame: int, begun: int) -> None:
+    def save(self) -> None:
         fresh = self._path.with_suffix(".new")
-        fresh.write_text(json.dumps({"frame": frame, "begun": begun}))
+        fresh.write_bytes(msgspec.json.encode(self.state))
         fresh.replace(self._path)
 
 
-#: Runs frames through the pure stages in a process of its own: None if it ends well, else what happened.
-Trial = Callable[[Sequence[Frame]], str | None]
-
-
 class Runner:
-    """``pipeline.advance`` with the memory of crashes."""
+    """``pipeline.advance`` with the memory of crashes.
+
+    ``blameless``: further errors that are never a record's fault.
+    """
 
     def __init__(
         self,
         stages: pipeline.Stages,
         attempts: Attempts,
-        trial: Trial,
         *,
         max_records: int,
         crashes: int,
+        blameless: tuple[type[Exception], ...] = (),
     ) -> None:
         self._stages = stages
         self._attempts = attempts
-        self._trial = trial
         self._max_records = max_records
         self._crashes = crashes
+        self._blameless: tuple[type[Exception], ...] = (*SURROUNDINGS, *blameless)
 
     def step(self) -> pipeline.Step | None:
-        """One batch, or None if there is nothing to do. Raises what the stages raise."""
+        """One batch or part, or None if there is nothing to do. Raises what the stages raise."""
+        state = self._attempts.state
         done = self._stages.offset()
         start = 0 if done is None else done + 1
+        if start <= state.careful_upto:
+            return self._careful(start)
         taken = self._stages.read(start, self._max_records)
         if not taken.frames and not taken.damage:
             return None
-        crashed = self._attempts.begin(start)
-        refused: list[Reject] = []
-        if crashed >= self._crashes:
-            log.error("the batch from frame %d crashed %d times; looking for the record", start, crashed)
-            refused = suspects(taken.frames, self._trial)
-            taken = without_records(taken, refused)
-        step = pipeline.process(self._stages, taken, refused)
-        self._attempts.end()
+        if state.frame == start and state.begun >= self._crashes:
+            log.error("the batch from frame %d crashed %d times; it is taken in parts", start, state.begun)
+            state.careful_upto = taken.next - 1
+            state.frame = -1
+            self._attempts.save()
+            return self._careful(start)
+        return self._whole(start, taken)
+
+    def _whole(self, start: int, taken: Taken) -> pipeline.Step:
+        state = self._attempts.state
+        begun = state.begun if state.frame == start else 0
+        state.frame, state.begun = start, begun + 1
+        self._attempts.save()
+        try:
+            step = pipeline.process(self._stages, taken)
+        except self._blameless:
+            state.begun = begun
+            self._attempts.save()
+            raise
+        state.frame, state.begun = -1, 0
         return step
 
+    # -- in parts ------------------------------------------------------------------------------
 
-def suspects(frames: Sequence[Frame], trial: Trial) -> list[Reject]:
-    """Records that crash the pure stages, found by halving: first the frames, then each guilty frame.
+    def _careful(self, start: int) -> pipeline.Step:
+        """One frame, in as many parts as it needs."""
+        taken = self._stages.read(start, 1)
+        if not taken.frames:
+            return pipeline.process(self._stages, taken)
+        frame = taken.frames[0]
+        state = self._attempts.state
+        if state.frame != frame.number:
+            size = len(frame.records.bodies)
+            state.frame, state.trying, state.poison = frame.number, False, []
+            state.parts = [(0, size)] if size else []
+        while state.parts:
+            low, high = state.parts[0]
+            why = "it ends the process" if state.trying else self._try(taken, low, high)
+            if why is None:
+                state.parts.pop(0)
+            else:
+                self._split(taken, low, high, why)
+            state.trying = False
+            self._attempts.save()
+        return self._finish(taken, frame)
 
-    The whole batch first: where it was not a record (the machine was short of memory, a person killed the
-    process) one trial says so.
-    """
-    found: list[Reject] = []
-    _halve_frames(frames, trial, found)
-    return found
+    def _try(self, taken: Taken, low: int, high: int) -> str | None:
+        """Take a part all the way; what happened if it crashed with an exception."""
+        self._attempts.state.trying = True
+        self._attempts.save()
+        try:
+            pipeline.process(self._stages, taken._replace(damage=[]), pipeline.Part(low, high))
+        except self._blameless:
+            self._attempts.state.trying = False
+            self._attempts.save()
+            raise
+        except Exception as error:
+            log.exception("records %d to %d of frame %d crash the pipeline", low, high - 1, taken.next - 1)
+            return f"{type(error).__name__}: {error}"[:500]
+        return None
 
+    def _split(self, taken: Taken, low: int, high: int, why: str) -> None:
+        state = self._attempts.state
+        if high - low > 1:
+            middle = (low + high) // 2
+            state.parts[:1] = [(low, middle), (middle, high)]
+            return
+        # If not even nothing goes through, the record is not to blame: this raises what is, and the
+        # record is tried anew when that is mended.
+        state.trying = False
+        self._attempts.save()
+        pipeline.process(self._stages, taken._replace(damage=[]), pipeline.Part(low, low))
+        state.parts.pop(0)
+        state.poison.append((low, why))
 
-def _halve_frames(frames: Sequence[Frame], trial: Trial, found: list[Reject]) -> None:
-    if len(frames) < 2:
-        for frame in frames:
-            _halve(frame, 0, len(frame.records.bodies), trial, found)
-        return
-    if trial(frames) is None:
-        return
-    middle = len(frames) // 2
-    _halve_frames(frames[:middle], trial, found)
-    _halve_frames(frames[middle:], trial, found)
-
-
-def _halve(frame: Frame, start: int, end: int, trial: Trial, found: list[Reject]) -> None:
-    why = trial([_part(frame, start, end)]) if start < end else None
-    if why is None:
-        return
-    if end - start == 1:
-        place = Offset(frame.number, start)
-        why = f"the record crashes the pipeline: {why}"
-        found.append(Reject(place, frame.records.source, "crashes", why))
-        return
-    middle = (start + end) // 2
-    _halve(frame, start, middle, trial, found)
-    _halve(frame, middle, end, trial, found)
-
-
-def _part(frame: Frame, start: int, end: int) -> Frame:
-    return Frame(
-        frame.number,
-        msgspec.structs.replace(frame.records, bodies=frame.records.bodies[start:end]),
-    )
-
-
-def without_records(taken: Taken, refused: Sequence[Reject]) -> Taken:
-    """Blank the refused records, so that offsets of the others stay; ``process`` replaces their reject."""
-    away = {reject.offset for reject in refused}
-    frames = []
-    for frame in taken.frames:
-        bodies = tuple(
-            b"" if Offset(frame.number, i) in away else body for i, body in enumerate(frame.records.bodies)
-        )
-        frames.append(Frame(frame.number, msgspec.structs.replace(frame.records, bodies=bodies)))
-    return taken._replace(frames=frames)
+    def _finish(self, taken: Taken, frame: Frame) -> pipeline.Step:
+        state = self._attempts.state
+        rejects = [
+            Reject(Offset(frame.number, i), frame.records.source, "crashes", f"crashes the pipeline: {why}")
+            for i, why in state.poison
+        ]
+        received_at = {frame.number: frame.records.received_at}
+        for reject in rejects:
+            place = pipeline.Part(reject.offset.index, reject.offset.index + 1)
+            self._stages.reject([reject], received_at, frame.number, frame.number, place)
+        damaged = [pipeline.damaged(damage) for damage in taken.damage]
+        for damage, told in zip(taken.damage, damaged, strict=True):
+            self._stages.reject([told], {}, damage.first, damage.last, pipeline.EVERY)
+        counts = pipeline.counts([*rejects, *damaged], {})
+        self._stages.commit(EVENT_SCHEMA.empty_table(), taken.next - 1, counts)
+        state.frame = -1
+        size = len(frame.records.bodies)
+        return pipeline.Step(taken.next - 1, size, size - len(rejects), len(rejects), 0, 0, 0)

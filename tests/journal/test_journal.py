@@ -99,6 +99,7 @@ def test_a_torn_tail_is_cut_and_everything_before_it_stays(
     whole = segment.read_bytes()
     keep = data.draw(st.integers(fmt.SEGMENT_HEADER.size, len(whole)))
     segment.write_bytes(whole[:keep] + data.draw(st.binary(max_size=40)))
+    (folder / "durable").unlink()  # a power cut takes the mark too: nothing after it was acknowledged
     writer = JournalWriter(folder)
     writer.append([batch(b"after")])
     writer.close()
@@ -151,6 +152,60 @@ def test_writing_goes_on_in_a_new_segment_after_damage_in_the_last(tmp_path: Pat
     assert [(d.first, d.last) for d in taken.damage] == [(0, 0)]
 
 
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_damage_to_acknowledged_frames_at_the_end_is_kept_and_no_number_is_given_twice(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    folder = tmp_path_factory.mktemp("journal")
+    writer = JournalWriter(folder)
+    for i in range(3):
+        writer.append([batch(b"frame %d" % i)])
+    writer.close()
+    (segment,) = folder.glob("*.seg")
+    raw = bytearray(segment.read_bytes())
+    place = data.draw(st.integers(0, len(raw) - 1))
+    raw[place] ^= data.draw(st.integers(1, 255))
+    segment.write_bytes(bytes(raw))
+    writer = JournalWriter(folder)
+    assert writer.append([batch(b"new")]) == [3]
+    writer.close()
+    assert segment.read_bytes()[: len(raw)] == bytes(raw), "evidence stays as it was found"
+    taken = JournalReader(folder).read(0, 100)
+    assert taken.frames[-1] == (3, batch(b"new"))
+    whole = {frame.number for frame in taken.frames}
+    lost = {n for damage in taken.damage for n in range(damage.first, damage.last + 1)}
+    assert whole | lost == {0, 1, 2, 3}
+
+
+def test_numbers_go_on_above_what_the_lake_has_taken(tmp_path: Path) -> None:
+    writer = JournalWriter(tmp_path, at_least=7)
+    assert writer.append([batch(b"x")]) == [7]
+    writer.close()
+    assert JournalWriter(tmp_path, at_least=3).append([batch(b"y")]) == [8]
+
+
+async def test_text_that_is_no_utf_8_beside_the_bodies_is_kept_escaped(tmp_path: Path) -> None:
+    commit = GroupCommit(JournalWriter(tmp_path))
+    odd = Records("okta", "hec", "none", "p", "t", 0, (b"x",), {"channel": "ab\udcff"})
+    assert await commit.append(odd) == 0
+    assert await commit.append(batch(b"next")) == 1
+    await commit.close()
+    assert JournalReader(tmp_path).read(0, 9).frames[0].records.attributes == {"channel": "ab\\udcff"}
+
+
+async def test_a_bug_in_writing_ends_the_process_and_nobody_waits_for_ever(tmp_path: Path) -> None:
+    writer = JournalWriter(tmp_path)
+    commit = GroupCommit(writer)
+    impossible = Records("okta", "hec", "none", "p", "t", 0, ("text is no body",))  # type: ignore[arg-type]
+    with pytest.raises(Retry):
+        await commit.append(impossible)
+    with pytest.raises(TypeError):
+        await commit.failed
+    with pytest.raises(Retry):
+        await commit.append(batch(b"after"))
+
+
 def test_a_second_writer_refuses_and_names_the_first(tmp_path: Path) -> None:
     writer = JournalWriter(tmp_path)
     with pytest.raises(Refused, match=f"process {os.getpid()}"):
@@ -170,7 +225,7 @@ def test_a_full_disk_refuses_with_retry_keeps_what_it_had_and_goes_on_later(tmp_
         pytest.skip(f"cannot mount a small tmpfs: {done.stderr.decode().strip()}")
     try:
         writer = JournalWriter(disk / "journal", segment_bytes=60_000)
-        kept = []
+        kept: list[bytes] = []
         full = False
         while not full:
             body = b"%d " % len(kept) + os.urandom(3000)
@@ -263,12 +318,16 @@ def test_rejects_are_idempotent_counted_and_retried(tmp_path: Path) -> None:
     rejects = Rejects(tmp_path)
     one = Reject(Offset(3, 1), "okta", "not-json", "line 1: no object", ())
     two = Reject(Offset(3, 2), "auto", "unknown-format", "resembles nothing", ("okta", "ocsf"))
-    rejects.add([one, two], {3: 99})
-    rejects.add([one, two], {3: 99})
+    stale = Reject(Offset(4, 0), "okta", "crashed-attempt", "became an event later")
+    rejects.settle([one, two, stale], {3: 99}, (3, 4), (0, 9))
+    rejects.settle([one, two], {3: 99}, (3, 4), (0, 9))
+    rejects.settle([], {}, (3, 4), (5, 9))
     assert rejects.counts() == [("auto", "unknown-format", 1), ("okta", "not-json", 1)]
     assert rejects.rows(source="auto")[0].reject.candidates == ("okta", "ocsf")
     assert rejects.ask_retry("auto", "", "okta") == 1
     assert [row.retry_as for row in rejects.to_retry(10)] == ["okta"]
+    rejects.begin_retry([Offset(3, 2)])
+    assert rejects.to_retry(10) == []
     rejects.remove([Offset(3, 2)])
     assert rejects.total() == 1
     assert rejects.get(Offset(3, 2)) is None

@@ -134,7 +134,7 @@ class Platform:
         self.stop()
 
     def _command(self, *words: str) -> list[str]:
-        return [sys.executable, "-m", "sekisho.cli.main", "--data", str(self.data), *words]
+        return [sys.executable, "-P", "-m", "sekisho.cli.main", "--data", str(self.data), *words]
 
     def run(self, *words: str, ok: tuple[int, ...] = (0,)) -> str:
         """A command of `sekisho`; its output. Raises ``Refused`` with what it said if it fails."""

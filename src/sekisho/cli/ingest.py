@@ -60,7 +60,7 @@ def command(
     Examples:
       sekisho ingest /var/log/auth.log
       sekisho ingest --zone Asia/Tokyo exports/ Security.evtx
-      sekisho ingest --source aws_cloudtrail --dry-run cloudtrail-2026-05.tar.gz
+      sekisho ingest --source cloudtrail --dry-run cloudtrail-2026-05.tar.gz
       journalctl -o short-iso | sekisho ingest -
     """
     settings = obj.settings

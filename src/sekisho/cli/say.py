@@ -19,13 +19,13 @@ def addresses(settings: Settings) -> dict[str, object]:
     }
 
 
-def how_to_ship(settings: Settings, token: str | None, *, first: bool) -> None:
+def how_to_ship(settings: Settings, token: str | None) -> None:
     """Print it; the token only when it was made just now (it is stored as a hash)."""
     url = addresses(settings)["http"]
     collect = settings.collect
     shown = "TOKEN"
     lines = [f"Sekisho runs. Data folder: {settings.data}", ""]
-    if first and token:
+    if token:
         lines += [
             f"  Token (shown once; more with `sekisho tokens create NAME`): {token}",
             "",

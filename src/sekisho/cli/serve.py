@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
 from sekisho import wiring
@@ -49,13 +47,6 @@ def ready(obj: Global) -> None:
     wiring.content()
     wiring.migrate(obj.settings)
     wiring.publish(obj.settings)
-
-
-@command.command()
-@click.pass_obj
-def trial(obj: Global) -> None:
-    """Try records through the pure stages (used by the quarantine)."""
-    wiring.run_trial(obj.settings, sys.stdin.buffer.read())
 
 
 @command.command()

@@ -11,7 +11,7 @@ import click
 
 from sekisho import status, wiring
 from sekisho.cli import process
-from sekisho.model import Refused
+from sekisho.model import Refused, Retry
 from sekisho.pipeline import Step
 from sekisho.settings import Settings
 
@@ -38,7 +38,13 @@ class _Loop:
         wiring.quiet_gc()
         self._say()
         while not self._stop.is_set():
-            step = self._plane.step()
+            try:
+                step = self._plane.step()
+            except Retry as retry:
+                log.warning("waiting: %s", retry.why)
+                self._stop.wait(retry.after)
+                self._say_sometimes()
+                continue
             if step is None:
                 self._idle()
             else:

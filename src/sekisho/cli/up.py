@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -25,16 +26,21 @@ FIRST_BACKOFF = 0.5
 LAST_BACKOFF = 30.0
 HEALTHY_AFTER = 60.0
 STOP_SECONDS = 20.0
+WATCH_SECONDS = 5.0
+HUNG_SECONDS = 60.0
+#: These speak every second or after each batch; notifications may wait long for a mail server.
+WATCHED = ("collect", "pipeline")
 READY_SECONDS = 60.0
 
 
 class Child:
     """One process: started, and started again with growing pauses whenever it ends by itself."""
 
-    def __init__(self, name: str, data: Path, refused: asyncio.Event) -> None:
+    def __init__(self, name: str, data: Path, refused: asyncio.Event, ready: asyncio.Event) -> None:
         self.name = name
         self._data = data
         self._refused = refused
+        self._ready = ready
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = False
 
@@ -48,6 +54,11 @@ class Child:
                 return
             if loop.time() - began > HEALTHY_AFTER:
                 pause = FIRST_BACKOFF
+            if code == process.REFUSED and self._ready.is_set():
+                # The others go on: the journal takes logs while the pipeline waits to be mended.
+                click.echo(f"sekisho: {self.name} is held back; again in {LAST_BACKOFF:g} s", err=True)
+                await asyncio.sleep(LAST_BACKOFF)
+                continue
             if code == process.REFUSED:
                 click.echo(f"sekisho: {self.name} cannot start; all is stopped", err=True)
                 self._refused.set()
@@ -59,6 +70,14 @@ class Child:
             await asyncio.sleep(pause)
             pause = min(LAST_BACKOFF, pause * 2)
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid if self._process is not None else 0
+
+    def kill(self) -> None:
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
+
     def _ended(self) -> bool:
         return self._stopping
 
@@ -66,6 +85,7 @@ class Child:
         # The child ends when its standard input does: it never outlives a killed supervisor.
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
+            "-P",  # never import what lies in the current folder
             "-m",
             "sekisho.cli.main",
             "--data",
@@ -104,20 +124,34 @@ async def supervise(data: Path, *, ready: asyncio.Event) -> bool:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
     refused = asyncio.Event()
-    children = [Child(name, data, refused) for name in ORDER]
+    children = [Child(name, data, refused, ready) for name in ORDER]
     tasks = [asyncio.create_task(child.run()) for child in children]
     announce = asyncio.create_task(_until_ready(data, ready))
+    watch = asyncio.create_task(_end_the_hung(data, children))
     ends = [asyncio.create_task(event.wait()) for event in (stop, refused)]
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     for end in ends:
         end.cancel()
     announce.cancel()
+    watch.cancel()
     for child in children:
         await child.stop()
     for task in tasks:
         task.cancel()
-    await asyncio.gather(*tasks, announce, return_exceptions=True)
+    await asyncio.gather(*tasks, announce, watch, return_exceptions=True)
     return not refused.is_set()
+
+
+async def _end_the_hung(data: Path, children: Sequence[Child]) -> None:
+    """Kill a process that has said nothing for a minute: started again it may find what held it up."""
+    while True:
+        await asyncio.sleep(WATCH_SECONDS)
+        now = wiring.now().timestamp()
+        for child in children:
+            words = status.read(data / "run", child.name)
+            if child.name in WATCHED and words and words.pid == child.pid and now - words.at > HUNG_SECONDS:
+                click.echo(f"sekisho: {child.name} says nothing for {HUNG_SECONDS:g} s; killed", err=True)
+                child.kill()
 
 
 async def _until_ready(data: Path, ready: asyncio.Event) -> None:
@@ -138,7 +172,7 @@ def _make_ready(data: Path) -> None:
 
     In a process of its own: the supervisor stays small.
     """
-    command = [sys.executable, "-m", "sekisho.cli.main", "--data", str(data), "serve", "ready"]
+    command = [sys.executable, "-P", "-m", "sekisho.cli.main", "--data", str(data), "serve", "ready"]
     done = subprocess.run(command, check=False)
     if done.returncode:
         raise SystemExit(done.returncode)
@@ -189,7 +223,7 @@ def command(obj: Global, as_json: bool, quiet: bool) -> None:
             if as_json:
                 click.echo(json.dumps({**addresses, "token": prepared.token, "data": str(obj.data)}))
             elif not quiet:
-                say.how_to_ship(settings, prepared.token, first=prepared.first)
+                say.how_to_ship(settings, prepared.token)
             sys.stdout.flush()
         waiting.cancel()
         return await task

@@ -108,7 +108,7 @@ class Worker:
         child = self._child
         if child is None:
             child = self._child = subprocess.Popen(
-                [sys.executable, "-m", __name__], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+                [sys.executable, "-P", "-m", __name__], stdin=subprocess.PIPE, stdout=subprocess.PIPE
             )
             self._held = b""
             self.starts += 1

@@ -81,8 +81,9 @@ class GroupCommit:
                 )
             except Retry as retry:
                 self._answer(group, retry)
-            except OSError as error:
-                # What the disk holds is unknown: nobody is acknowledged, the process must end.
+            except Exception as error:  # noqa: BLE001 - top of the loop: nobody may wait for ever
+                # A fault of the disk leaves its state unknown, anything else is a bug: nobody is
+                # acknowledged, and the process must end and recover.
                 self._answer(group, Retry(5, "the journal cannot be written"))
                 self.failed.set_exception(error)
                 return

@@ -96,21 +96,38 @@ def encode(number: int, records: Records, compressor: zstandard.ZstdCompressor) 
     plain = b"".join(
         (struct.pack(f"<{len(bodies) + 1}I", len(bodies), *map(len, bodies)), *bodies),
     )
-    head = _encode_head(
-        _Head(
-            records.source,
-            records.receiver,
-            records.wrapping,
-            records.peer,
-            records.identity,
-            records.received_at,
-            records.attributes,
-            len(plain),
-        )
+    values = _Head(
+        records.source,
+        records.receiver,
+        records.wrapping,
+        records.peer,
+        records.identity,
+        records.received_at,
+        records.attributes,
+        len(plain),
     )
+    try:
+        head = _encode_head(values)
+    except UnicodeEncodeError:
+        head = _encode_head(_sound(values))
     body = compressor.compress(plain)
     rest = struct.pack("<QII", number, len(head), len(body)) + head + body
     return FRAME_MAGIC + struct.pack("<I", google_crc32c.value(rest)) + rest
+
+
+def _sound(head: _Head) -> _Head:
+    """Texts from outside (a header, a file name) may hold what is no UTF-8: it stands escaped."""
+
+    def text(value: str) -> str:
+        return value.encode("utf-8", "backslashreplace").decode()
+
+    return msgspec.structs.replace(
+        head,
+        source=text(head.source),
+        peer=text(head.peer),
+        identity=text(head.identity),
+        attributes={text(name): text(value) for name, value in head.attributes.items()},
+    )
 
 
 def read_header(data: bytes | memoryview) -> FrameHeader:

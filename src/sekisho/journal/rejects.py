@@ -38,10 +38,39 @@ class Rejects:
         self._db.execute("PRAGMA synchronous=FULL")
         self._db.executescript(_SCHEMA)
 
+    def settle(
+        self,
+        rejects: Sequence[Reject],
+        received_at: dict[int, int],
+        frames: tuple[int, int],
+        indexes: tuple[int, int],
+    ) -> None:
+        """These are all rejects of frames ``first`` to ``last``, records ``low`` to ``high``: others go.
+
+        So a record that an earlier, crashed attempt had rejected is not both a reject and an event.
+        """
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            self._db.execute(
+                "DELETE FROM rejects WHERE frame BETWEEN ? AND ? AND idx BETWEEN ? AND ?", (*frames, *indexes)
+            )
+            self._insert(rejects, received_at)
+            self._db.execute("COMMIT")
+        except sqlite3.Error:
+            self._db.execute("ROLLBACK")
+            raise
+
     def add(self, rejects: Sequence[Reject], received_at: dict[int, int]) -> None:
         """``received_at``: ns UTC by frame number."""
-        if not rejects:
-            return
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            self._insert(rejects, received_at)
+            self._db.execute("COMMIT")
+        except sqlite3.Error:
+            self._db.execute("ROLLBACK")
+            raise
+
+    def _insert(self, rejects: Sequence[Reject], received_at: dict[int, int]) -> None:
         rows = [
             (
                 r.offset.frame,
@@ -54,13 +83,11 @@ class Rejects:
             )
             for r in rejects
         ]
-        self._db.execute("BEGIN IMMEDIATE")
         self._db.executemany(
             "INSERT OR REPLACE INTO rejects (frame, idx, source, code, why, candidates, received_at)"
             " VALUES (?,?,?,?,?,?,?)",
             rows,
         )
-        self._db.execute("COMMIT")
 
     def counts(self) -> list[tuple[str, str, int]]:
         """(source, code, number), most frequent first."""
@@ -104,11 +131,22 @@ class Rejects:
         ).fetchall()
         return [_row(values) for values in found]
 
+    def begin_retry(self, offsets: Iterable[Offset]) -> None:
+        """Take the mark away before the attempt: a record that crashes it is not tried again by itself."""
+        self._change("UPDATE rejects SET retry_as = NULL WHERE frame = ? AND idx = ?", offsets)
+
     def remove(self, offsets: Iterable[Offset]) -> None:
         """They became events."""
+        self._change("DELETE FROM rejects WHERE frame = ? AND idx = ?", offsets)
+
+    def _change(self, statement: str, offsets: Iterable[Offset]) -> None:
         self._db.execute("BEGIN IMMEDIATE")
-        self._db.executemany("DELETE FROM rejects WHERE frame = ? AND idx = ?", list(offsets))
-        self._db.execute("COMMIT")
+        try:
+            self._db.executemany(statement, list(offsets))
+            self._db.execute("COMMIT")
+        except sqlite3.Error:
+            self._db.execute("ROLLBACK")
+            raise
 
     def close(self) -> None:
         self._db.close()

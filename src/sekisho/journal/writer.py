@@ -31,6 +31,7 @@ class JournalWriter:
 
     ``segment_bytes``  a new segment begins when the current one has grown past it
     ``min_free``       bytes that must stay free on the disk; below, ``Retry`` is raised
+    ``at_least``       frames below this number were already taken by the lake; never given out again
     ``fsync``          only for tests that lose unsynced data
 
     Raises ``Refused`` if another process writes this journal, naming it.
@@ -42,6 +43,7 @@ class JournalWriter:
         *,
         segment_bytes: int = 128 * 1024 * 1024,
         min_free: int = 0,
+        at_least: int = 0,
         fsync: Callable[[int], None] = os.fdatasync,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -54,8 +56,8 @@ class JournalWriter:
         self._fd = -1
         self._size = 0
         self._next = 0
-        self._recover()
         self._mark = DurableMark(folder, write=True)
+        self._recover(max(self._mark.get(), at_least))
         self._mark.set(self._next)
 
     @property
@@ -132,8 +134,13 @@ class JournalWriter:
         self._fd = fd
         self._size = fmt.SEGMENT_HEADER.size
 
-    def _recover(self) -> None:
-        """Find the end of the last segment; cut off a frame that was being written at a crash."""
+    def _recover(self, acknowledged: int) -> None:
+        """Find the end of the last segment; cut off a frame that was being written at a crash.
+
+        Frames below ``acknowledged`` were on the disk: if one of them is not whole now, that is damage, not
+        a torn write. It stays as evidence, and its number is not given out again.
+        """
+        self._next = acknowledged
         paths = segments(self._folder)
         if not paths:
             return
@@ -142,13 +149,12 @@ class JournalWriter:
         if len(data) < fmt.SEGMENT_HEADER.size:
             # a crash while the segment was being made: it never held a frame
             path.unlink()
-            self._next = int(path.stem)
+            self._next = max(acknowledged, int(path.stem))
             return
         end, following, intact = _end_of(data, path)
-        self._next = following
-        if not intact:
-            # Whole frames follow a broken one: not a torn write but damage. Leave it as evidence.
-            log.error("segment %s is damaged before its end; writing goes on in a new one", path.name)
+        self._next = max(acknowledged, following)
+        if not intact or acknowledged > following:
+            log.error("segment %s is damaged; writing goes on in a new one", path.name)
             return
         fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
         if end < len(data):

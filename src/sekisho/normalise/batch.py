@@ -23,19 +23,20 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import pyarrow as pa
 
-from sekisho.contract import Hints, Unmappable
+from sekisho.contract import Unmappable
 from sekisho.contract.source import AnySource
-from sekisho.model import Frame, Offset, Reject
+from sekisho.model import Frame, Offset, Records, Reject
 from sekisho.normalise import columns
 from sekisho.normalise.choosing import Around, Chooser, Refused
 from sekisho.normalise.mapper import Mapper, Row, as_json
 from sekisho.normalise.routing import Router
-from sekisho.normalise.wrapping import Circumstances, Unwrapped, unwrapper
+from sekisho.normalise.wrapping import Circumstances, Unwrapped, stated, unwrapper
 from sekisho.ocsf import NORMALISED_SCHEMA, TIME, Event
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: Columns are built for so many records, or so many bytes, at a time (an Arrow text column ends at 2 GiB).
 _SLICE_RECORDS = 2_000
+_HOUR = 3_600_000_000  # µs
 _SLICE_BYTES = 64 * 1024 * 1024
 
 
@@ -58,6 +59,8 @@ class _Frame:
     bodies: tuple[bytes, ...]
     seen: set[bytes] = field(default_factory=set)
     repeated: dict[bytes, int] = field(default_factory=dict)
+    #: what the sender said beside the bodies and what tells two like bodies apart (time and host of HEC raw)
+    beside: bytes = b""
 
     @cached_property
     def digest(self) -> bytes:
@@ -77,8 +80,10 @@ class _Frame:
 
     def uid(self, prefix: bytes, body: bytes, index: int, timeless: bool) -> str:
         if timeless:
-            return hashlib.sha256(b"%b%b\x00%d" % (prefix, self.digest, index)).hexdigest()[:32]
-        digest = hashlib.sha256(prefix + body).digest()
+            # a retry comes within minutes; the same line an hour later is another happening
+            hour = self.at // _HOUR
+            return hashlib.sha256(b"%b%b\x00%d\x00%d" % (prefix, self.digest, index, hour)).hexdigest()[:32]
+        digest = hashlib.sha256(prefix + self.beside + body).digest()
         if digest in self.seen:
             number = self.repeated.get(digest, 1) + 1
             self.repeated[digest] = number
@@ -130,6 +135,11 @@ def _joined(rest: dict[str, Any] | None, left: bytes | None) -> bytes | None:
     return outer if left is None else b"%b,%b" % (outer[:-1], left[1:])
 
 
+def _beside(records: Records) -> bytes:
+    said = [records.attributes.get(name, "") for name in ("time", "host")]
+    return "\x00".join((*said, "")).encode("utf-8", "surrogatepass") if any(said) else b""
+
+
 @contextmanager
 def _collector_off() -> Iterator[None]:
     """Cyclic garbage collection is pure loss while millions of rows without cycles are made (factor 3)."""
@@ -172,6 +182,7 @@ class Normaliser:
     def __init__(self, sources: Mapping[str, AnySource], *, zone: str = "Asia/Tokyo") -> None:
         self._zone: tzinfo = ZoneInfo(zone)
         self._router = Router({source.id: source for source in sources.values()})
+        self._internal = frozenset(source.id for source in sources.values() if source.internal)
         self._chooser = Chooser({source.id: Mapper(source) for source in sources.values()}, self._router)
 
     def batch(self, frames: Sequence[Frame]) -> Normalised:
@@ -197,13 +208,16 @@ class Normaliser:
         at = records.received_at // 1000
         received = _EPOCH + timedelta(microseconds=at)
         state = _Frame(Offset(frame.number, 0).packed, records.receiver, at, records.bodies)
+        state.beside = _beside(records)
         zone = _stated_zone(records.attributes.get("zone", ""))
         circumstances = Circumstances(received, zone or self._zone, records.attributes)
         opened = unwrapper(records.wrapping, circumstances)
         # a JSON record in no wrapping is its own payload: nothing to open
-        plain = Hints(received) if records.wrapping == "none" else None
+        plain = stated(records.attributes, received) if records.wrapping == "none" else None
         around = Around(zone, zone or self._zone)
-        settle = self._chooser.settler(records.source)
+        # only the platform's own processes write as an internal source, whoever claims its label
+        forged = records.source in self._internal and records.receiver != "internal"
+        settle = self._chooser.settler("auto" if forged else records.source)
         for index, body in enumerate(records.bodies):
             unwrapped: Unwrapped | None = None
             try:

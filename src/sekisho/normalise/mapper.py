@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, tzinfo
+from datetime import datetime, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -32,6 +32,8 @@ _FAULTS = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, 
 _NOT_KNOWN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
+#: A time outside these years is no time of a log: at the ends of the calendar arithmetic with zones fails.
+EARLIEST, LATEST = 1900, 2200
 #: A finished row: event, (category, type), what the mapping left over (a JSON object), whether it is timeless
 Row = tuple[Event, tuple[int, int], bytes | None, bool]
 
@@ -142,8 +144,9 @@ class Mapper:
         """Give the event a time with an offset; True if neither the record nor its wrapping had one."""
         time = event.get("time")
         if time is None:
-            event["time"] = hints.time or hints.received_at
-            return hints.time is None
+            said = hints.time
+            event["time"] = said if said and EARLIEST < said.year < LATEST else hints.received_at
+            return said is None
         if not isinstance(time, datetime):
             raise _fault(self.source, TypeError(f"time is {type(time).__name__}, not datetime"))
         if time.tzinfo is None:
@@ -155,13 +158,7 @@ class Mapper:
                     "state one (attribute `zone`, an IANA name) where the records are received",
                 )
             event["time"] = time = time.replace(tzinfo=zone)
-        if not 1 < time.year < 9999:
-            _in_range(time)
+        if not EARLIEST < time.year < LATEST:
+            # kept, searchable and judged by the time of receipt; what it claimed stays in ``raw``
+            event["time"] = hints.received_at
         return False
-
-
-def _in_range(time: datetime) -> None:
-    try:
-        time.astimezone(UTC)
-    except OverflowError as error:
-        raise Unmappable("wrong-shape", f"the time {time} lies outside the years 1 to 9999 in UTC") from error

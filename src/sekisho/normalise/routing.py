@@ -13,7 +13,7 @@ from sekisho.normalise.wrapping.syslog import inner
 
 _REMEDY = (
     "`sekisho sources try FILE` shows what each source makes of it; name the source when sending, "
-    "or add one with `sekisho sources new ID`"
+    "or add one with `sekisho new source ID`"
 )
 #: First byte of an XML element, or of a byte order mark before it (UTF-8, UTF-16).
 _ELEMENT = (b"<", b"\xef", b"\xff", b"\xfe")

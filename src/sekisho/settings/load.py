@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ipaddress
 import tomllib
 from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
@@ -34,4 +36,29 @@ def load(data: Path) -> Settings:
         settings = msgspec.convert(tree, Settings)
     except msgspec.ValidationError as error:
         raise Refused(f"{path}: {error}", "see docs/reference/settings.md for what each key takes") from error
+    wrong = problems(settings)
+    if wrong:
+        raise Refused("\n".join(f"{path}: {problem}" for problem in wrong), "mend the named keys")
     return msgspec.structs.replace(settings, data=data)
+
+
+def problems(settings: Settings) -> list[str]:
+    """What the types alone cannot tell: zones, address ranges, keys that need each other."""
+    found = []
+    try:
+        ZoneInfo(settings.zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        found.append(f"zone = {settings.zone!r} is no IANA time zone; expected e.g. Asia/Tokyo")
+    for text in settings.collect.syslog_allow:
+        try:
+            ipaddress.ip_network(text, strict=False)
+        except ValueError as error:
+            found.append(f"collect.syslog_allow: {error}; expected e.g. 192.0.2.0/24")
+    if settings.collect.syslog_tls_port and settings.collect.tls is None:
+        found.append("collect.syslog_tls_port needs [collect.tls] with certificate and key")
+    hooks = [hook.url_file for hook in settings.notify.webhooks]
+    found += [
+        f"notify.webhooks: {name} is named twice; give each webhook a file of its own"
+        for name in sorted({name for name in hooks if hooks.count(name) > 1})
+    ]
+    return found

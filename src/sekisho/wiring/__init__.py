@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from sekisho.wiring.parts import Master, detector, open_enricher, systems
     from sekisho.wiring.plane import Plane, open_plane, quiet_gc, raise_alerts, usual_gc
     from sekisho.wiring.receiving import Receivers, receivers
-    from sekisho.wiring.trying import run_trial, trial
 
 _PLACES = {
     "ahead": ("serve_ahead",),
@@ -31,7 +30,6 @@ _PLACES = {
     "parts": ("Master", "detector", "open_enricher", "systems"),
     "plane": ("Plane", "open_plane", "quiet_gc", "raise_alerts", "usual_gc"),
     "receiving": ("Receivers", "receivers"),
-    "trying": ("run_trial", "trial"),
 }
 _OF = {name: place for place, names in _PLACES.items() for name in names}
 
@@ -65,9 +63,7 @@ __all__ = [
     "quiet_gc",
     "raise_alerts",
     "receivers",
-    "run_trial",
     "serve_ahead",
     "systems",
-    "trial",
     "usual_gc",
 ]

@@ -62,8 +62,9 @@ class Ahead:
 
     def read(self, start: int, max_records: int) -> Taken:
         """The batch that was begun early, or the next one from the journal."""
-        if self._begun is not None and self._begun.frames and self._begun.frames[0].number == start:
-            return self._begun
+        begun = self._begun
+        if begun is not None and max_records >= self._bound and begun.frames[0].number == start:
+            return begun
         return self._reader.read(start, max_records)
 
     def normalise(self, frames: Sequence[Frame]) -> Normalised:
@@ -110,7 +111,7 @@ class Worker:
         ours, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "sekisho.cli.main", "--data", str(data), "serve", "ahead"],
+                [sys.executable, "-P", "-m", "sekisho.cli.main", "--data", str(data), "serve", "ahead"],
                 stdin=theirs.fileno(),
                 start_new_session=True,
             )

@@ -14,11 +14,11 @@ import pyarrow as pa
 from sekisho import first_run
 from sekisho.collect import local
 from sekisho.enrich import context_files
-from sekisho.journal import JournalWriter
 from sekisho.model import Records
 from sekisho.modules import database
 from sekisho.settings import Settings
 from sekisho.wiring.clock import now, now_ns
+from sekisho.wiring.journaling import open_journal
 from sekisho.wiring.plane import open_plane
 
 
@@ -67,10 +67,7 @@ def appending(settings: Settings) -> Iterator[Callable[[Records], int]]:
             yield append
         return
     first_run.prepare(settings.data, now().timestamp())
-    collect = settings.collect
-    writer = JournalWriter(
-        settings.journal_dir, segment_bytes=collect.segment_bytes, min_free=collect.min_free
-    )
+    writer = open_journal(settings)
     try:
         yield lambda records: writer.append([records])[0]
     finally:

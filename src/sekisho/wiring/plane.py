@@ -10,19 +10,19 @@ from dataclasses import dataclass, field
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
+from django.db import DatabaseError
 
 from sekisho import detect, lake, normalise, pipeline
 from sekisho.journal import JournalReader, Rejects
 from sekisho.model import Finding, Frame, Offset, Reject
 from sekisho.modules import database
-from sekisho.pipeline import Counts, Stages, Step
+from sekisho.pipeline import Counts, Part, Stages, Step
 from sekisho.quarantine import Attempts, Runner
 from sekisho.settings import Settings
 from sekisho.wiring.ahead import Ahead
 from sekisho.wiring.clock import now
 from sekisho.wiring.found import content
 from sekisho.wiring.parts import Master, detector, open_enricher
-from sekisho.wiring.trying import trial
 
 
 @dataclass
@@ -81,6 +81,7 @@ class Plane:
         for row in rows:
             place = row.reject.offset
             wanted.setdefault((place.frame, row.retry_as or row.reject.source), []).append(place.index)
+        self.rejects.begin_retry(row.reject.offset for row in rows)
         done = 0
         for (number, source), indexes in wanted.items():
             done += self._retry_frame(number, source, indexes)
@@ -103,9 +104,13 @@ class Plane:
         self.stages.alert(self.stages.detect(events, context))
         upto = self.lake.offset()
         assert upto is not None
-        self.lake.commit(events, upto, pipeline.counts((), folded.duplicates), late=True)
-        self.tally.stored(events)
         became = [Offset.unpack(value) for value in mine.column("journal_offset").to_pylist()]
+        told = pipeline.counts((), folded.duplicates)
+        for row in (self.rejects.get(place) for place in became):
+            if row is not None:
+                less = told.setdefault(row.reject.source, Counter())
+                less["rejects"] -= 1
+        self.stages.commit_part(events, upto, told)
         self.rejects.remove(became)
         left = [reject for reject in result.rejects if reject.offset in set(places)]
         self.rejects.add(left, {number: frame.records.received_at})
@@ -137,8 +142,10 @@ def open_plane(settings: Settings, *, alert: Callable[[Sequence[Finding]], objec
         database.migrate()
         alert = raise_alerts(settings)
 
-    def reject(values: Sequence[Reject], received_at: dict[int, int]) -> None:
-        rejects.add(values, received_at)
+    def reject(
+        values: Sequence[Reject], received_at: dict[int, int], first: int, last: int, part: Part
+    ) -> None:
+        rejects.settle(values, received_at, (first, last), (part.low, part.high - 1))
         tally.turned_away(values)
 
     def found_some(findings: Sequence[Finding]) -> None:
@@ -147,6 +154,11 @@ def open_plane(settings: Settings, *, alert: Callable[[Sequence[Finding]], objec
 
     def commit(events: pa.Table, upto: int, counts: Counts) -> None:
         store.commit(events, upto, counts)
+        tally.stored(events)
+        tally.count(counts)
+
+    def commit_part(events: pa.Table, upto: int, counts: Counts) -> None:
+        store.commit(events, upto, counts, late=True)
         tally.stored(events)
         tally.count(counts)
 
@@ -161,14 +173,15 @@ def open_plane(settings: Settings, *, alert: Callable[[Sequence[Finding]], objec
         detect=finder.run,
         alert=found_some,
         commit=commit,
+        commit_part=commit_part,
         offset=store.offset,
     )
     runner = Runner(
         stages,
         Attempts(settings.run_dir / "attempts.json"),
-        lambda frames: trial(settings, frames),
         max_records=settings.pipeline.batch_records,
         crashes=settings.pipeline.crashes,
+        blameless=(DatabaseError,),
     )
     return Plane(settings, reader, store, rejects, normaliser, ahead, stages, runner, finder, tally)
 

@@ -18,6 +18,7 @@ from sekisho.model import Refused
 from sekisho.settings import Settings
 from sekisho.wiring.clock import now_ns
 from sekisho.wiring.found import content
+from sekisho.wiring.journaling import open_journal
 
 SOCKET = "collect.sock"
 
@@ -54,9 +55,7 @@ async def receivers(
     """
     collect = settings.collect
     found = content()
-    writer = JournalWriter(
-        settings.journal_dir, segment_bytes=collect.segment_bytes, min_free=collect.min_free
-    )
+    writer = open_journal(settings)
     commit = GroupCommit(writer)
     counters = Counters()
     app = http.application(

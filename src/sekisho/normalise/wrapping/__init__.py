@@ -35,8 +35,13 @@ def unwrapper(wrapping: Wrapping, circumstances: Circumstances) -> Callable[[byt
         return lambda body: syslog.unwrap(body, received_at, zone)
     if wrapping == "csv":
         return csv.unwrapper(attributes, received_at)
-    hints = Hints(received_at)
+    hints = stated(attributes, received_at)
     return lambda body: syslog.inner(Unwrapped(body, hints), received_at, zone)
 
 
-__all__ = ["Circumstances", "Unwrapped", "unwrapper"]
+def stated(attributes: Mapping[str, str], received_at: datetime) -> Hints:
+    """Hints for bodies in no wrapping: Splunk HEC's raw endpoint states time and host in the query."""
+    return Hints(received_at, hec.seconds(attributes.get("time", "")), attributes.get("host"))
+
+
+__all__ = ["Circumstances", "Unwrapped", "stated", "unwrapper"]

@@ -6,8 +6,9 @@ text or any JSON value. Format: Splunk's public documentation "Format events for
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -28,15 +29,21 @@ class _Envelope(msgspec.Struct, gc=False):
     fields: dict[str, Any] | None = None
 
 
+_SECONDS = re.compile(r"-?[0-9]{1,12}(?:\.[0-9]{1,12})?(?:[eE][+-]?[0-9]{1,2})?")
 _decode = msgspec.json.Decoder(_Envelope).decode
 _text = msgspec.json.Decoder(str).decode
 
 
 def seconds(value: str) -> datetime | None:
-    """Seconds since 1970 UTC in decimal notation, exact to the microsecond; None if it is no such number."""
+    """Seconds since 1970 UTC in decimal notation, exact to the microsecond; None if it is no such number.
+
+    The notation is bounded before any arithmetic: a decimal with a huge exponent costs minutes.
+    """
+    if not _SECONDS.fullmatch(value):
+        return None
     try:
         return _EPOCH + timedelta(microseconds=int(Decimal(value) * 1_000_000))
-    except (InvalidOperation, OverflowError, ValueError):
+    except (ArithmeticError, ValueError):
         return None
 
 
