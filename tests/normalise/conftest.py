@@ -45,7 +45,7 @@ def login(record: Login, hints: Hints) -> Event:
         "class_uid": 3002,
         "activity_id": 1,
         "user_uid": record.who.id if record.who else None,
-        "count": record.n,  # type: ignore[typeddict-item] - a text must not get through
+        "count": record.n,  # type: ignore[typeddict-item]  # a text must not get through
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -19,14 +20,14 @@ from tests.normalise.conftest import RECEIVED, Login, frame, sources
 GOOD = b'{"kind":"x","at":"2026-03-12T18:41:27.5+09:00","who":{"id":"u1","name":"n"},"more":[1,{"a":null}]}'
 
 
-def only(normaliser: Normaliser, body: bytes, **more: object) -> dict[str, object]:
+def only(normaliser: Normaliser, body: bytes, **more: Any) -> dict[str, object]:
     result = normaliser.batch([frame([body], **more)])
     assert not result.rejects, result.rejects
     row: dict[str, object] = result.events.to_pylist()[0]
     return row
 
 
-def reject(normaliser: Normaliser, body: bytes, **more: object) -> tuple[str, str]:
+def reject(normaliser: Normaliser, body: bytes, **more: Any) -> tuple[str, str]:
     result = normaliser.batch([frame([body], **more)])
     assert len(result.events) == 0
     return result.rejects[0].code, result.rejects[0].why
@@ -76,7 +77,6 @@ def test_a_repeated_frame_folds_but_repeated_timeless_lines_do_not(normaliser: N
         (b'{"kind":"no-class"}', "mapping-fault", "activity_id 77"),
         (b'{"kind":"no-column"}', "wrong-shape", "column colour"),
         (b'{"kind":"x","left":"\xff"}', "not-utf-8", "UTF-8"),
-        (b'{"kind":"x","at":"0001-01-01T00:00:00+09:00"}', "wrong-shape", "years 1 to 9999"),
         (b"what is this", "unknown-format", "sekisho sources try"),
         (b"", "unknown-format", "sekisho sources try"),
     ],
@@ -137,7 +137,15 @@ def test_bytes_that_are_not_utf8_are_shown_and_nul_is_kept(normaliser: Normalise
     assert row["message"] == "line \\xff\x00end"
 
 
-@pytest.mark.parametrize("year", ["0002", "1970", "2099", "9998"])
+@pytest.mark.parametrize("at", ["0001-01-01T00:00:00+09:00", "9999-12-31T20:00:00Z", "1800-01-01T00:00:00Z"])
+def test_a_time_at_the_end_of_the_calendar_is_kept_by_its_receipt(normaliser: Normaliser, at: str) -> None:
+    """Arithmetic with zones fails there: such a record would crash detection and so hide from it."""
+    row = only(normaliser, f'{{"kind":"x","at":"{at}"}}'.encode())
+    assert row["time"] == row["ingested_at"]
+    assert at in str(row["raw"])
+
+
+@pytest.mark.parametrize("year", ["1901", "1970", "2099", "2199"])
 def test_any_year_is_legal(normaliser: Normaliser, year: str) -> None:
     row = only(normaliser, f'{{"kind":"x","at":"{year}-01-01T00:00:00Z"}}'.encode())
     time = row["time"]

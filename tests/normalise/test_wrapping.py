@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sekisho.contract import Unmappable
+from sekisho.model import Frame
 from sekisho.normalise import Normaliser
 from sekisho.normalise.wrapping import csv, hec, otlp, syslog
 from tests.normalise.conftest import frame
+
+RECEIVED_AT = datetime(2026, 3, 12, 9, 42, tzinfo=UTC)
 
 NOW = datetime(2026, 3, 12, 9, 42, tzinfo=UTC)
 AT = datetime(2026, 3, 12, 9, 41, 27, tzinfo=UTC)
@@ -27,6 +32,61 @@ def header(
     opened = syslog.unwrap(text.encode(), now, UTC)
     hints = opened.hints
     return hints.time, hints.host, hints.program, hints.pid, opened.payload
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<13>Jan  1 00:00:00 %A" + b"-a" * 20_000,
+        b"<13>Jan  1 00:00:00 %A" + b"-" * 20_000,
+        b"<13>" + b" " * 20_000 + b"x",
+        b"<13>Jan  1 00:00:00 " + b"a/" * 20_000,
+        b"<13>1 - - - - - [" + b"a " * 20_000,
+    ],
+    ids=["cisco", "dashes", "blanks", "slashes", "structured"],
+)
+def test_no_line_holds_the_header_parser_up(body: bytes) -> None:
+    began = time.process_time()
+    with contextlib.suppress(Unmappable):
+        syslog.unwrap(body, RECEIVED_AT, ZoneInfo("UTC"))
+    assert time.process_time() - began < 0.5
+
+
+@pytest.mark.parametrize(
+    "value", ["1e999990", "1e999999", "9" * 400_000, "0." + "1" * 400_000, "NaN", "1e-999"]
+)
+def test_no_number_holds_the_time_of_hec_up(value: str) -> None:
+    began = time.process_time()
+    assert hec.seconds(value) is None
+    assert time.process_time() - began < 0.1
+    assert hec.seconds("1773308520.25") == datetime(2026, 3, 12, 9, 42, 0, 250_000, tzinfo=UTC)
+
+
+def test_the_same_raw_line_at_another_stated_time_is_another_event(normaliser: Normaliser) -> None:
+    def uid(**said: str) -> tuple[object, object]:
+        records = frame([b'{"kind":"x"}']).records
+        events = normaliser.batch([Frame(0, msgspec.structs.replace(records, attributes=said))]).events
+        return events["event_uid"][0].as_py(), events["time"][0].as_py()
+
+    first = uid(time="1773308520", host="a")
+    assert first == uid(time="1773308520", host="a"), "a retry folds"
+    assert first[0] != uid(time="1773308580", host="a")[0]
+    assert first[0] != uid(time="1773308520", host="b")[0]
+    assert first[1] == datetime(2026, 3, 12, 9, 42, tzinfo=UTC)
+
+
+def test_the_same_timeless_line_folds_for_an_hour_only(normaliser: Normaliser) -> None:
+    def uid(later: float) -> object:
+        records = frame([b'{"kind":"x"}']).records
+        at = records.received_at + int(later * 3600e9)
+        return (
+            normaliser.batch([Frame(0, msgspec.structs.replace(records, received_at=at))])
+            .events["event_uid"][0]
+            .as_py()
+        )
+
+    assert uid(0) == uid(0.1)
+    assert uid(0) != uid(1.0)
 
 
 @pytest.mark.parametrize(
@@ -180,7 +240,7 @@ def test_no_bytes_upset_otlp(body: bytes) -> None:
             assert otlp.unwrap(whole, NOW).wrapping == "otlp"
 
 
-CELL = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\x00"), max_size=12)
+CELL = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=12)
 
 
 @given(st.lists(CELL, min_size=2, max_size=5))
