@@ -193,6 +193,8 @@ def replay(settings: Global, rule_id: str, since: str, dry_run: bool) -> None:
     _say(finding for group in judged.findings.values() for finding in group)
     done = "would be raised" if dry_run else "raised or confirmed"
     click.echo(f"{judged.events:,} events; {len(judged.findings)} alerts {done}")
+    for file in judged.unread:
+        click.echo(f"not judged, as it cannot be read: {file}", err=True)
     if judged.withdrawn:
         withdrawn = "would be withdrawn" if dry_run else "withdrawn"
         click.echo(f"{withdrawn}: {' '.join(uid[:8] for uid in judged.withdrawn)}")
