@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from sekisho import wiring
+from sekisho.cli import audited
 from sekisho.cli.main import Global
 from sekisho.journal import JournalReader, RejectRow, Rejects
 from sekisho.model import Offset, Refused
@@ -109,6 +110,11 @@ def retry(obj: Global, source: str, code: str, retry_as: str, dry_run: bool) -> 
         return
     rejects.ask_retry(source, code, retry_as)
     rejects.close()
+    what = f"source {source or 'any'}, code {code or 'any'}"
+    message = f"{chosen} rejects ({what}) are tried again as {retry_as or 'before'}"
+    name = f"{source or '*'}/{code or '*'}"
+    done = audited.event("rejects", name, audited.UPDATE, "retried", message, now=wiring.now())
+    wiring.audit(obj.existing(), [done])
     click.echo(f"{chosen:,} rejects are tried again by the pipeline; see `sekisho rejects list`.")
 
 

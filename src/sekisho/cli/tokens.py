@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import click
 
 from sekisho import wiring
+from sekisho.cli import audited
 from sekisho.cli.main import Global
 from sekisho.collect.tokens import Token, Tokens
 from sekisho.contract.discovery import discover
@@ -51,6 +52,15 @@ def create(obj: Global, name: str, source: str, as_json: bool) -> None:
         if source not in known:
             raise Refused(f"there is no source '{source}'", f"sources there are: {', '.join(known)}")
     token = _tokens(obj).create(name, now=wiring.now().timestamp(), source=source)
+    try:
+        _show(name, source, token, as_json=as_json)
+    finally:  # after it: whatever becomes of the journal, the token is shown
+        message = f"token '{name}' created for {source or 'any source'}"
+        done = audited.event("token", name, audited.CREATE, "created", message, now=wiring.now())
+        wiring.audit(obj.settings, [done])
+
+
+def _show(name: str, source: str, token: str, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"name": name, "source": source, "token": token}))
         return
@@ -96,6 +106,9 @@ def revoke(obj: Global, name: str) -> None:
       sekisho tokens revoke filebeat-01
     """
     _tokens(obj).revoke(name)
+    message = f"token '{name}' revoked"
+    done = audited.event("token", name, audited.DELETE, "revoked", message, now=wiring.now())
+    wiring.audit(obj.settings, [done])
     click.echo(f"The token '{name}' is ended.")
 
 
