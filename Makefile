@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: help demo test check lint types layers content bless bench lock clean install install-dev docs
+.PHONY: help demo test check lint types layers suite bless bench lock clean install install-dev docs
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -29,7 +29,7 @@ test: $(VENV)/.dev ## the whole test suite, with its coverage
 	$(BIN)/python -m pytest --cov=sekisho --cov-branch --cov-report= --cov-report=json:.coverage.json $(ARGS)
 	$(BIN)/python -m tests.coverage_floors .coverage.json
 
-check: lint types layers content ## all gates, under five minutes
+check: lint types layers suite ## all gates, under five minutes
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -37,12 +37,17 @@ lint: $(VENV)/.dev
 
 types: $(VENV)/.dev
 	$(BIN)/mypy
+	$(BIN)/mypy tests bench
 
 layers: $(VENV)/.dev
 	$(BIN)/lint-imports
 
-content: $(VENV)/.dev
-	$(BIN)/python -m pytest -q -m "not slow" tests/content tests/model tests/ocsf tests/contract tests/docs
+# What a change breaks most easily: content and its golden outputs, documents, file sizes, the property tests
+# on framing, journal and tables, and a crash before and after every call of the pipeline.
+SUITE = tests/content tests/model tests/ocsf tests/contract tests/docs tests/journal tests/tabular \
+	tests/collect/test_syslog_framing.py tests/normalise/test_wrapping.py tests/pipeline/test_crash_everywhere.py
+suite: $(VENV)/.dev
+	$(BIN)/python -m pytest -q -m "not slow" $(SUITE)
 
 bless: $(VENV)/.dev ## write the golden outputs anew; the diff is the review
 	$(BIN)/python -m tests.content.bless

@@ -65,7 +65,10 @@ def batch(number: int, dice: np.random.Generator) -> pa.Table:
     )
     when = pa.array(at, pa.int64()).cast(pa.timestamp("us", tz="UTC"))
     uid = pa.array([os.urandom(16).hex() for _ in range(n)])
-    word = lambda *choices: pa.array(choices).take(pa.array(dice.integers(0, len(choices), n)))  # noqa: E731
+
+    def word(*choices: object) -> pa.Array:
+        return pa.array(choices).take(pa.array(dice.integers(0, len(choices), n)))
+
     columns = {
         "time": when,
         "class_uid": word(3002, 4003, 4002, 6003).cast(pa.int32()),

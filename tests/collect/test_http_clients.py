@@ -6,8 +6,9 @@ import asyncio
 import json
 import logging
 from pathlib import Path
+from typing import Any
 
-import splunk_handler
+import splunk_handler  # type: ignore[import-untyped]
 from elasticsearch import Elasticsearch, helpers
 from opentelemetry.exporter.otlp.proto.http import Compression
 from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
@@ -26,7 +27,7 @@ def no_refusals(counters: Counters) -> None:
 
 
 async def test_elasticsearch_bulk_helper(tmp_path: Path) -> None:
-    def send(server: Receiver) -> tuple[int, list[object]]:
+    def send(server: Receiver) -> tuple[int, list[dict[str, Any]]]:
         with Elasticsearch(server.url, api_key=("shipper", server.token), http_compress=True) as client:
             assert client.info()["version"]["number"]
             actions = ({"_index": "okta", "_source": {"n": n, "名": "関"}} for n in range(COUNT))
@@ -44,9 +45,9 @@ async def test_elasticsearch_bulk_helper(tmp_path: Path) -> None:
 
 
 async def test_elasticsearch_reports_item_errors(tmp_path: Path) -> None:
-    def send(server: Receiver) -> tuple[int, list[object]]:
+    def send(server: Receiver) -> tuple[int, list[dict[str, Any]]]:
         with Elasticsearch(server.url, basic_auth=("any", server.token)) as client:
-            actions = [
+            actions: list[bytes | str | dict[str, Any]] = [
                 {"_op_type": "create", "_index": "x", "_source": {"n": 1}},
                 {"_op_type": "delete", "_index": "x", "_id": "1"},
                 {"_op_type": "index", "_index": "x", "_source": {"n": "y" * 3000}},
@@ -59,7 +60,7 @@ async def test_elasticsearch_reports_item_errors(tmp_path: Path) -> None:
     async with receiver(tmp_path, max_record=2048) as server:
         done, errors = await asyncio.to_thread(send, server)
         assert done == 2
-        found = {kind: item["status"] for error in errors for kind, item in dict(error).items()}  # type: ignore[call-overload]
+        found = {kind: item["status"] for error in errors for kind, item in dict(error).items()}
         assert found == {"delete": 400, "index": 400}  # any other status Logstash repeats for ever
         assert server.bodies == [b'{"n":1}', b'{"n":4}']
         assert server.counters.refused == {("bulk", "item"): 1, ("bulk", "record-too-large"): 1}

@@ -30,7 +30,7 @@ def run(
     rule: Rule, file: Mapping[str, Any], case: Mapping[str, Any]
 ) -> tuple[list[Finding], dict[tuple[str, str], int]]:
     """Findings of one case, and what could not be judged."""
-    tables = {name: [dict(row) for row in rows] for name, rows in (file.get("tables") or {}).items()}
+    tables: Any = {name: [dict(row) for row in rows] for name, rows in (file.get("tables") or {}).items()}
     for row in tables.get("decoys", []):
         row["identifier"] = keyed_hash(KEY, row["identifier"])
     systems = {source: tuple(names) for source, names in (file.get("systems") or {}).items()}

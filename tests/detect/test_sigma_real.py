@@ -64,7 +64,9 @@ def test_recordings_fire_their_rule(unpacked: Path) -> None:
     enricher = Enricher(Enrich(), b"key", {})
     files = {path.stem: path for path in unpacked.glob("rules*/**/*.yml")}
     by_id = {str(yaml.safe_load(path.read_text(encoding="utf-8")).get("id")): path for path in files.values()}
-    fired, silent, failed = [], [], []
+    fired: list[str] = []
+    silent: list[str] = []
+    failed: list[str] = []
     received = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp() * 1e9)
     for info in sorted((unpacked / "regression_data").rglob("info.yml")):
         wanted = yaml.safe_load(info.read_text(encoding="utf-8"))["rule_metadata"][0]["id"]

@@ -285,8 +285,8 @@ def metrics() -> str:
     )
     return _page(
         "Metrics",
-        "`GET /metrics` on the HTTP receiver, in Prometheus' text format; it wants a token as all receivers do "
-        "(`authorization: {credentials: TOKEN}` in the scrape configuration).",
+        "`GET /metrics` on the HTTP receiver, in Prometheus' text format; it wants a token as all receivers "
+        "do (`authorization: {credentials: TOKEN}` in the scrape configuration).",
         _table(("metric", "kind", "labels", ""), rows),
     )
 

@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -48,7 +49,7 @@ with Lake(Path(sys.argv[1]), settings.Lake(merge_files=4), now=lambda: datetime.
 def uids_by_search(folder: Path) -> Counter[str]:
     engine = DuckDB(settings.Lake())
     snapshot = reader.snapshot(folder)
-    search = Search(snapshot, engine, language.compile("", language.ZoneInfo("Asia/Tokyo"), NOW))
+    search = Search(snapshot, engine, language.compile("", ZoneInfo("Asia/Tokyo"), NOW))
     found = Counter(row["event_uid"] for t in search.rows(columns=["event_uid"]) for row in t.to_pylist())
     engine.close()
     assert not search.damaged
@@ -106,7 +107,7 @@ def test_readers_see_one_moment_while_the_writer_commits_and_merges(tmp_path: Pa
             assert snapshot.offset is not None
             assert snapshot.rows == (snapshot.offset + 1) * ROWS
             engine = DuckDB(settings.Lake())
-            search = Search(snapshot, engine, language.compile("", language.ZoneInfo("UTC"), NOW))
+            search = Search(snapshot, engine, language.compile("", ZoneInfo("UTC"), NOW))
             assert search.count() == snapshot.rows
             engine.close()
             assert not search.damaged

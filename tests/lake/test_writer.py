@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sekisho import settings
-from sekisho.lake import Lake, merging
+from sekisho.lake import Lake
 from sekisho.lake.reader import snapshot
 from sekisho.model import Refused
 from tests.lake import sample
@@ -177,7 +177,7 @@ def test_a_fault_of_the_file_being_written_is_no_damage(
     with opened(tmp_path) as lake:
         for n in range(4):
             lake.commit(sample.batch(n * 10, 10), n)
-        monkeypatch.setattr(merging.files, "sync_folder", _fail)
+        monkeypatch.setattr("sekisho.lake.files.sync_folder", _fail)
         with pytest.raises(OSError, match="no space"):
             lake.merge()
         assert lake.damaged == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import openpyxl
 from hypothesis import given, settings
@@ -53,7 +54,7 @@ def test_export_and_import_give_the_same_values(
     sheet, problems = read(content, "file", "people")
     assert problems == []
     assert sheet is not None
-    found = plan(TABLES["people"], parse(TABLES["people"], sheet, {}), [], complete=False, now=NOW)
+    found: Any = plan(TABLES["people"], parse(TABLES["people"], sheet, {}), [], complete=False, now=NOW)
     assert found.problems == ()
     came = [
         (c.after["person_id"], c.after["employment_start"], c.after["zone"], c.after["name"])
@@ -112,7 +113,7 @@ def test_any_cells_give_rows_or_problems(lines: list[list[str]]) -> None:
     assert sheet is not None
     assert problems == []
     parsed = parse(TABLES["networks"], sheet, {})
-    found = plan(TABLES["networks"], parsed, [], complete=True, now=NOW)
+    found: Any = plan(TABLES["networks"], parsed, [], complete=True, now=NOW)
     bad = {problem.row for problem in parsed.problems}
     filled = sum(1 for line in lines if any(cell.strip() for cell in line))
     assert len(parsed.rows) + len(bad) == filled

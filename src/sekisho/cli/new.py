@@ -54,7 +54,7 @@ def command(kind: str, content_id: str, group: str | None, sigma: bool, root: Pa
         written = _rule(root, content_id.replace("_", "-"), stem, _group(group), sigma=sigma)
     for path in written:
         click.echo(f"written: {path}")
-    click.echo("next: fill the case, then the file; `make content` fails until both are right")
+    click.echo("next: fill the case, then the file; `make suite` fails until both are right")
 
 
 def _group(group: str | None) -> str:

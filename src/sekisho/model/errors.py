@@ -29,7 +29,7 @@ class ContentError(Exception):
         )
 
 
-class Retry(Exception):  # noqa: N818 - architecture.md names the errors; it is an answer, not a fault
+class Retry(Exception):  # noqa: N818 - as ARCHITECTURE.md names it: an answer, not a fault
     """At an I/O edge: not possible now (disk full, peer busy); try again after so many seconds."""
 
     def __init__(self, after: float, why: str) -> None:

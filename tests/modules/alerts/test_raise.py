@@ -91,8 +91,9 @@ def test_order_batches_and_repetition_change_nothing(
 
 
 def test_repeating_a_batch_changes_nothing_at_all() -> None:
-    from sekisho.modules.alerts.flows import RaisedSummary, raise_alerts
+    from sekisho.modules.alerts.flows import raise_alerts
     from sekisho.modules.alerts.models import Alert, AlertHistory
+    from sekisho.modules.alerts.store import RaisedSummary
 
     batch = [finding(piece(1), piece(2)), finding(piece(3), subject="emp0001")]
     assert raise_alerts(batch, now=NOW) == RaisedSummary(2, 0, 0)
@@ -131,13 +132,14 @@ def test_at_most_a_thousand_rows_are_kept_and_always_the_earliest() -> None:
 
 def test_a_closed_alert_opens_again_only_for_evidence_it_did_not_have() -> None:
     from sekisho.modules.alerts import flows
+    from sekisho.modules.alerts.store import RaisedSummary
 
     uid = finding(piece(1)).uid
     flows.raise_alerts([finding(piece(1), piece(2))], now=NOW)
     flows.close(uid, "sato", "benign", "own test", now=NOW)
-    assert flows.raise_alerts([finding(piece(2))], now=NOW) == flows.RaisedSummary(0, 0, 0)
+    assert flows.raise_alerts([finding(piece(2))], now=NOW) == RaisedSummary(0, 0, 0)
     assert flows.find(uid).state == "closed"
-    assert flows.raise_alerts([finding(piece(3))], now=NOW) == flows.RaisedSummary(0, 1, 1)
+    assert flows.raise_alerts([finding(piece(3))], now=NOW) == RaisedSummary(0, 1, 1)
     alert = flows.find(uid)
     assert (alert.state, alert.reason, alert.closed_by) == ("new", "", "")
     last = alert.history.last()
