@@ -195,3 +195,10 @@ def test_only_what_is_young_enough_is_read(tmp_path: Path) -> None:
     assert sum(events.num_rows for events in _Past(tmp_path, newest)) >= 1
     assert sum(events.num_rows for events in _Past(tmp_path, 0)) == 10
     assert list(_Past(tmp_path, newest + 1)) == []
+
+
+def test_an_import_cut_off_by_a_crash_is_completed_by_repeating_it(held: Settings, tmp_path: Path) -> None:
+    assert wiring.judging_owed(held)
+    people(held, tmp_path, "")  # nothing changes any more, yet the past has not been judged by it
+    assert alerts() == [("leaver-attempt", "closed", "withdrawn")]
+    assert not wiring.judging_owed(held)
