@@ -43,6 +43,7 @@ class Said(msgspec.Struct):
     texts: dict[str, str] = {}
     rates: dict[str, float] = {}
     last_seen: dict[str, float] = {}
+    lags: dict[str, float] = {}
 
 
 class Rates:

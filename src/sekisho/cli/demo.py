@@ -90,7 +90,7 @@ def queries(simulated: Range) -> list[str]:
     show_default="./sekisho-demo, or what `sekisho --data` names",
     help="Data folder of the demo; an earlier demo in it is replaced.",
 )
-@click.option("--keep", is_flag=True, help="Keep the data folder at the end.")
+@click.option("--remove", is_flag=True, help="Remove the data folder at the end, if all went well.")
 @click.pass_obj
 def command(
     given: Global,
@@ -101,7 +101,7 @@ def command(
     lang: Language | None,
     speed: float | None,
     folder: Path | None,
-    keep: bool,
+    remove: bool,
 ) -> None:
     """Show the platform at work: a fictional exchange of 40 people is attacked as the advisory tells.
 
@@ -109,7 +109,7 @@ def command(
     Examples:
       sekisho demo                       then look around; Ctrl-C ends it
       sekisho demo --exit --lang ja      for a check: status 0 if every act was found
-      sekisho demo --keep --data /tmp/d  keep what was received
+      sekisho demo --exit --data /tmp/d  then search in what was received
     """
     # a child in a session of its own must not outlive a demo that is told to end
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
@@ -134,10 +134,10 @@ def command(
         complete = _play(platform, simulated, screen, speed)
         if not leave:
             _stay(platform, screen)
-    if keep or not (complete or not leave):
-        screen.say("kept", data=data)
-    else:
+    if remove and (complete or not leave):
         demo_platform.remove(data)
+    else:
+        screen.say("kept", data=data)
     if leave and not complete:
         raise SystemExit(1)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -29,6 +31,11 @@ EVIDENCE_SHOWN = 3
 def screen() -> Console:
     """The terminal; wide enough where nobody looks, so that a pipe does not cut cells."""
     return Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=160)
+
+
+def program() -> str:
+    """What to type: ``sekisho`` where the shell finds it, else the path by which this one was started."""
+    return "sekisho" if shutil.which("sekisho") else os.path.relpath(sys.argv[0])
 
 
 class Screen:
@@ -94,7 +101,7 @@ class Screen:
             out(f"    [dim]… {len(rows) - EVIDENCE_SHOWN} +[/]")
         for step, text in enumerate(alert.todo, 1):
             out(f"    [dim]{self.word('todo')} {step}:[/] {escape(text)}")
-        command = f"sekisho --data {data} alerts show {alert.uid[:8]}"
+        command = f"{program()} --data {data} alerts show {alert.uid[:8]}"
         out(f"    [dim]{escape(self.word('more', command=command))}[/]")
 
     # -- the ledger ----------------------------------------------------------------------------
@@ -155,7 +162,7 @@ class Screen:
         self.head("searches")
         for number, query in enumerate(queries, 1):
             self.console.print(f"  {number}. {escape(self.word(f'search{number}'))}")
-            self.console.print(f"     sekisho --data {data} search {escape(query)}", soft_wrap=True)
+            self.console.print(f"     {program()} --data {data} search {escape(query)}", soft_wrap=True)
 
 
 class Bars:

@@ -113,6 +113,7 @@ class _Loop:
             "ahead_pid": float(plane.ahead.pid),
         }
         words.texts = {"context_version": plane.stages.context().version}
+        words.lags = dict(tally.lags)
         words.rates = self._rates.note(words.at, Counter(tally.events))
         status.write(self._settings.run_dir, words)
 

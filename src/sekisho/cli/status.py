@@ -36,6 +36,7 @@ def gather(settings: Settings) -> dict[str, Any]:
             name: {
                 "running": status.alive(words, now),
                 "pid": words.pid if words else None,
+                "started_at": words.started_at if words else 0.0,
                 "resident_bytes": words.resident_bytes if words else 0,
             }
             for name, words in said.items()
@@ -51,7 +52,7 @@ def gather(settings: Settings) -> dict[str, Any]:
         "dropped": _pairs(said["collect"], "dropped"),
         "unjudged": _pairs(pipeline, "unjudged"),
         "deliveries": _pairs(said["notify"], "deliveries"),
-        "sources": _sources(said, counters),
+        "sources": _sources(said, counters, now),
         "disk": {
             "free": disk.free,
             "total": disk.total,
@@ -63,7 +64,7 @@ def gather(settings: Settings) -> dict[str, Any]:
 
 
 def _sources(
-    said: dict[str, status.Said | None], counters: dict[str, dict[str, int]]
+    said: dict[str, status.Said | None], counters: dict[str, dict[str, int]], now: float
 ) -> dict[str, dict[str, Any]]:
     rows: dict[str, dict[str, Any]] = defaultdict(
         lambda: {
@@ -71,6 +72,7 @@ def _sources(
             "rejects": 0,
             "duplicates": 0,
             "per_second": 0.0,
+            "lag_seconds": None,
             "last_seen": None,
             "received": 0,
         }
@@ -82,8 +84,10 @@ def _sources(
         if newest := numbers.get("last_ingested_at"):
             rows[source]["last_seen"] = newest / 1e6
     pipeline, collect = said["pipeline"], said["collect"]
-    for source, rate in (pipeline.rates if pipeline else {}).items():
+    for source, rate in (pipeline.rates if pipeline and status.alive(pipeline, now) else {}).items():
         rows[source]["per_second"] = round(rate, 1)
+    for source, lag in (pipeline.lags if pipeline else {}).items():
+        rows[source]["lag_seconds"] = round(lag, 1)
     for count in collect.counts.get("received", []) if collect else []:
         rows[count.first]["received"] += count.value
     return dict(rows)
@@ -120,15 +124,14 @@ def command(obj: Global, as_json: bool) -> None:
 
 
 def _print(found: dict[str, Any], zone: ZoneInfo) -> None:
+    def clock(seconds: float) -> str:
+        return datetime.fromtimestamp(seconds, tz=UTC).astimezone(zone).strftime("%Y-%m-%d %H:%M:%S %Z")
+
     for name, process in found["processes"].items():
-        size = f"runs  {process['resident_bytes'] / 1e6:,.0f} MB" if process["running"] else "DOES NOT RUN"
-        click.echo(f"{name:<10} {size}")
+        runs = f"runs  {process['resident_bytes'] / 1e6:,.0f} MB  since {clock(process['started_at'])}"
+        click.echo(f"{name:<10} {runs if process['running'] else 'DOES NOT RUN'}")
     lag = found["lag_seconds"]
-    click.echo(
-        f"backlog    {found['backlog']:,} frames, lag {lag:.1f} s"
-        if lag is not None
-        else f"backlog    {found['backlog']:,} frames"
-    )
+    click.echo(f"backlog    {found['backlog']:,} frames" + (f", lag {lag:.1f} s" if lag is not None else ""))
     click.echo(
         f"events     {found['events']:,}   rejects {found['rejects']:,}"
         f"   stored already {found['duplicates']:,}"
@@ -138,23 +141,31 @@ def _print(found: dict[str, Any], zone: ZoneInfo) -> None:
         f"disk       {disk['free'] / 1e9:,.1f} GB free; journal {disk['journal'] / 1e6:,.1f} MB,"
         f" lake {disk['lake'] / 1e6:,.1f} MB"
     )
-    click.echo()
-    click.echo(f"{'source':<18}{'events':>12}{'events/s':>10}  last seen")
+    for damage in found["damaged"]:
+        click.echo(f"DAMAGED    {damage}")
+    heads = f"{'events':>12}{'rejects':>10}{'events/s':>10}{'lag s':>8}"
+    click.echo(f"\n{'source':<18}{heads}  last seen")
     for source, row in sorted(found["sources"].items()):
-        at = row["last_seen"]
-        seen = (
-            datetime.fromtimestamp(at, tz=UTC).astimezone(zone).strftime("%Y-%m-%d %H:%M:%S %Z")
-            if at
-            else "-"
-        )
-        click.echo(f"{source:<18}{row['events']:>12,}{row['per_second']:>10,.1f}  {seen}")
-    for title, name in (
-        ("rejects", "reject_reasons"),
-        ("refused", "refused"),
-        ("dropped", "dropped"),
-        ("cannot judge", "unjudged"),
-    ):
+        if source == "auto" and not row["rejects"]:
+            continue  # a label under which records arrive, not a source
+        slow = "-" if row["lag_seconds"] is None else f"{row['lag_seconds']:,.1f}"
+        numbers = f"{row['events']:>12,}{row['rejects']:>10,}{row['per_second']:>10,.1f}{slow:>8}"
+        click.echo(f"{source:<18}{numbers}  {clock(row['last_seen']) if row['last_seen'] else '-'}")
+    _reasons(found)
+
+
+#: Shown with the process that counts it, since that process began.
+_SINCE = (
+    ("rejects", "reject_reasons", ""),
+    ("refused", "refused", "collect"),
+    ("dropped", "dropped", "collect"),
+    ("cannot judge", "unjudged", "pipeline"),
+)
+
+
+def _reasons(found: dict[str, Any]) -> None:
+    for title, name, process in _SINCE:
         if found[name]:
-            click.echo(f"\n{title}:")
+            click.echo(f"\n{title}{f' (since {process} began)' if process else ''}:")
             for first, second, number in found[name]:
                 click.echo(f"  {number:>10,}  {first}  {second}")

@@ -33,10 +33,15 @@ class Tally:
     rejects: Counter[tuple[str, str]] = field(default_factory=Counter)
     duplicates: Counter[str] = field(default_factory=Counter)
     findings: Counter[str] = field(default_factory=Counter)
+    #: seconds from receipt to searchable of the oldest event of the last batch, by source
+    lags: dict[str, float] = field(default_factory=dict)
 
     def stored(self, events: pa.Table) -> None:
-        for entry in events.column("source").value_counts().to_pylist():
-            self.events[entry["values"]] += entry["counts"]
+        at = now()
+        grouped = events.group_by("source").aggregate([("ingested_at", "min"), ("ingested_at", "count")])
+        for row in grouped.to_pylist():
+            self.events[row["source"]] += row["ingested_at_count"]
+            self.lags[row["source"]] = (at - row["ingested_at_min"]).total_seconds()
 
     def count(self, counts: Counts) -> None:
         for source, numbers in counts.items():
