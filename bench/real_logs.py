@@ -1,6 +1,6 @@
 """Public real-world logs through `sekisho ingest`: what came in, what became of every record.
 
-    python -m bench.real_logs ../shared/data        a Markdown table per set, source and reject
+    python -m bench.real_logs FOLDER        a Markdown table per set, source and reject
 
 Each file is read by the command as a person would run it, one after another into one data folder, without
 a running platform. Counted per file: records read, events stored, rejects by code, and records that were

@@ -1,4 +1,4 @@
-"""The promise of architecture.md §4: crash before or after any call, and nothing is lost or doubled.
+"""What ARCHITECTURE.md promises: crash before or after any call, and nothing is lost or doubled.
 
 The stages are the real ones; the content is made here, so that a new rule or source breaks no promise.
 """

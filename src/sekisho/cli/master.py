@@ -242,7 +242,7 @@ def _warn_of_systems(given: Global, language: Language) -> None:
 
 
 def _judge_again(given: Global, language: Language) -> None:
-    """What came before the import is judged by it too (detection.md, I4); said on standard error."""
+    """What came before the import is judged by it too (rules-of-detection.md, I4); told on stderr."""
     began = wiring.now()
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(_AGAIN.get(language), total=None)

@@ -16,7 +16,7 @@ Match = Mapping[str, Any]
 
 
 class Told(NamedTuple):
-    """What a match means. ``subject`` and ``anchor`` decide the alert's identity (detection.md, I5)."""
+    """What a match means. ``subject`` and ``anchor`` decide the alert's id (rules-of-detection.md, I5)."""
 
     subject: str
     anchor: str
@@ -40,7 +40,7 @@ class Rule:
     ``key = account_ref`` (``actor_account_ref``: of who acted) and ``source``, never by names.
 
     ``query`` must judge each event by itself and by master data only, so that batch size, order
-    and lateness cannot change the result (detection.md, I2).
+    and lateness cannot change the result (rules-of-detection.md, I2).
 
     To each row that ``tell`` gets the detector adds facts of the world, worded for a person:
     ``zone`` (IANA zone of the person, Asia/Tokyo if unknown), ``local_day`` (date there), ``local_time``,

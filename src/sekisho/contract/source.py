@@ -94,7 +94,7 @@ class Recognise:
 
 @dataclass(frozen=True)
 class Source(Generic[T]):
-    """``id`` equals the file name. ``lag`` is the watermark in seconds (detection.md, 3.3).
+    """``id``: the file's name without its ending. ``lag``: seconds in which 99.9 % of the events arrive.
 
     ``zone`` names the IANA zone of times without offset, only if the vendor's documentation does.
     ``advisory`` lists the advisory IDs that this log serves; ``switch_on`` says how to turn it on.

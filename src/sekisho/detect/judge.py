@@ -1,4 +1,4 @@
-"""Whether a rule can judge at all: it fails closed and says what is missing (detection.md, 3.2 and 6)."""
+"""Whether a rule can judge at all: it fails closed and says what is missing."""
 
 from __future__ import annotations
 

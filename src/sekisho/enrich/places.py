@@ -1,4 +1,4 @@
-"""Where an address is: country, AS, and what kind of network (detection.md, 4.6)."""
+"""Where an address is: country, AS, and what kind of network."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from sekisho.model import Refused, Retry
 FILE = "manifest.sqlite3"
 SCHEMA_VERSION = 1
 
-#: ``hot``: written by this process. Issue 2 adds ``cold`` (Iceberg data files taken over from hot ones).
+#: ``hot``: written by this process. The only tier so far; a cold one would take its files over from here.
 Tier = Literal["hot"]
 
 _TABLES = """

@@ -1,6 +1,6 @@
 """Searching: newest first, file by file, keys before wide columns, as a stream.
 
-Reading ``raw`` of every row to sort by time is what makes such searches slow (store.md, 2). So only
+Reading ``raw`` of every row to sort by time is what makes such searches slow. So only
 time and journal offset of the matches are sorted; whole rows are fetched for those that are shown.
 """
 

@@ -64,7 +64,7 @@ class Finding(msgspec.Struct, frozen=True):
 
     @property
     def uid(self) -> str:
-        """Stable id: SHA-256 over rule, subject and anchor (detection.md, I5), 32 hex digits."""
+        """Stable id: SHA-256 over rule, subject and anchor (rules-of-detection.md, I5), 32 hex digits."""
         digest = hashlib.sha256()
         for part in (self.rule, self.subject, self.anchor):
             digest.update(part.encode("utf-8", "surrogatepass"))

@@ -5,7 +5,7 @@ element stands (``answers[0].rdata``) or the elements joined by a blank (``auth_
 is written beside each column. This table is the only place where columns are declared: the Arrow
 schema, the search fields and the reference page are computed from it.
 
-``None``, or a key that is left out, means *not recorded*, never *false* (detection.md, 3.1).
+``None``, or a key that is left out, means *not recorded*, never *false*.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Chance with a name: every layer, person and day has a random stream of its own.
 
 A stream is found by its name, not by its turn, so that doubling one layer leaves all others as they
-were (detection.md, 7).
+were.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The past judged again: a rule over stored events with the master data of today (detection.md, I4).
+"""The past judged again: stored events, with the master data of today (rules-of-detection.md, I4).
 
 An employee's end date often arrives after the login that it makes wrong, and a late approval makes an
 alert groundless. So after each import the rules that read master data are run over the recent past:
@@ -31,7 +31,7 @@ from sekisho.wiring.owing import deliver_audit
 from sekisho.wiring.parts import open_enricher, systems
 from sekisho.wiring.plane import raise_alerts
 
-#: Rules of this kind give the same answer whenever they are asked (detection.md, I4).
+#: Rules of this kind give the same answer whenever they are asked (rules-of-detection.md, I4).
 HORIZON = timedelta(days=400)
 WAIT_SECONDS = 15.0
 _ROWS = 20_000

@@ -1,6 +1,6 @@
 """CrowdStrike Falcon: Data Replicator records (flat) and Event Streams (``metadata`` and ``event``).
 
-``aip`` is the public address the cloud saw the sensor come from (detection.md, 4.9). Data Replicator
+``aip`` is the public address the cloud saw the sensor come from. Data Replicator
 writes nearly all values as strings.
 """
 

@@ -1,6 +1,6 @@
 """Microsoft Defender for Endpoint: Advanced Hunting rows in the envelope of the streaming API.
 
-``PublicIP`` of DeviceInfo is the address the service saw the device come from (detection.md, 4.9).
+``PublicIP`` of DeviceInfo is the address the service saw the device come from.
 """
 
 from __future__ import annotations

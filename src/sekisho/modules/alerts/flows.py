@@ -26,7 +26,7 @@ def raise_alerts(
     """Make alerts of findings, or add to those that exist. The one seam between the two planes.
 
     One transaction; repeating it changes nothing; the result depends on the set of findings only,
-    not on their order or batches (detection.md, I2, I5, I8). Severity may rise, never fall. A closed
+    not on their order or batches (rules-of-detection.md, I2, I5, I8). Severity may rise, never fall. A closed
     alert that gets evidence it did not have is opened again as new. For every channel whose
     threshold is met a duty to notify is written in the same transaction.
     """

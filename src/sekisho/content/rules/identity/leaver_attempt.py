@@ -118,7 +118,7 @@ def tell(match: Match) -> Told:
     severity = Severity.CRITICAL if success and not before else Severity.MEDIUM
     recent = ended is not None and (match["time"] - ended).days < 14
     if match["former_device"] and match["status_id"] == 2 and not right and recent and not match["acting"]:
-        # detection.md 4.10: a leaver's old phone goes on asking for mail; one notice a day and device
+        # a leaver's old phone goes on asking for mail; one notice a day and device
         return Told(account, f"{match['former_device']} {match['local_day']}", Severity.LOW, what)
     return Told(account, anchor, severity, what)
 
