@@ -44,9 +44,12 @@ def notify(obj: Global) -> None:
 @click.pass_obj
 def ready(obj: Global) -> None:
     """What must be right before the processes start: content, database, published master data."""
+    from sekisho.cli import serve_notify
+
     wiring.content()
     wiring.migrate(obj.settings)
     wiring.publish(obj.settings)
+    serve_notify.deliver_owed(obj.settings)
 
 
 @command.command()

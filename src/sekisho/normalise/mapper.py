@@ -155,7 +155,7 @@ class Mapper:
                 raise Unmappable(
                     "no-zone",
                     f"the time {time} has no offset from UTC, and source {self.source.id} names no zone; "
-                    "state one (attribute `zone`, an IANA name) where the records are received",
+                    "state one: `sekisho ingest --again --zone ZONE FILE`, or let the shipper send offsets",
                 )
             event["time"] = time = time.replace(tzinfo=zone)
         if not EARLIEST < time.year < LATEST:

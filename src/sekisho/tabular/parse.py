@@ -29,8 +29,8 @@ def parse(table: Table, sheet: Sheet, known: Mapping[str, Set[str]]) -> Parsed:
     What a ``hashed`` column holds is never repeated in a problem.
     """
     columns, problems = _columns(table, sheet)
-    if problems:
-        return Parsed((), (), tuple(problems))
+    if not any(columns):
+        return Parsed((), (), tuple(problems))  # another table: each cell would only be another problem
     rows: list[Row] = []
     faulty: list[Row] = []
     for line in sheet.rows:
