@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sekisho.contract import Context
@@ -103,6 +103,8 @@ _TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=2
 
 @settings(max_examples=60, deadline=None)
 @given(_TEXT, _TEXT)
+@example("\x85", " ")  # NEL: a line break to YAML 1.1
+@example("a\x85\u2028b", "a\nb")
 def test_any_text_is_matched_exactly_and_nothing_else(value: str, other: str) -> None:
     escaped = "".join("\\" + letter if letter in "\\*?" else letter for letter in value)
     if value == "-":
