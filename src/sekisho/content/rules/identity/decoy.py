@@ -22,7 +22,8 @@ LEFT JOIN people p ON p.person_id = v.person_id
 
 _PROOF = {
     Secret.RIGHT: Text(
-        ja="正しい秘密情報が使われており、盗まれたことが確実です", en="the right secret was shown: it was stolen"
+        ja="正しい秘密情報が使われており、盗まれたことが確実です",
+        en="the right secret was shown: it was stolen",
     ),
     Secret.WRONG: Text(
         ja="一致したのは名前のみで、秘密情報は誤りでした", en="only the name fits, the secret was wrong"

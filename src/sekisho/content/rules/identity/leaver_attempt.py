@@ -74,7 +74,9 @@ def did(match: Match) -> Text:
     if match["status_id"] == 1:
         return Text(ja="あり、成功しました", en="used, which succeeded")
     if secret(match) is Secret.RIGHT:
-        return Text(ja="試みられました（秘密情報は正しいが、拒否）", en="tried with the right secret, but refused")
+        return Text(
+            ja="試みられました（秘密情報は正しいが、拒否）", en="tried with the right secret, but refused"
+        )
     if match["status_id"] == 2:
         return Text(ja="試みられました（失敗）", en="tried and refused")
     return Text(ja="ありました（結果は記録されていません）", en="used or tried (outcome not recorded)")
@@ -95,7 +97,12 @@ def tell(match: Match) -> Told:
     left = match["employed"] is False and match["employment_ended"] is not None
     ended = match["employment_ended"] if match["employed"] is False else match["account_ended"]
     end = moment(ended, match["zone"]) if ended else ""
-    detail = match["status_detail"] or match["status_code"] or match["api_operation"] or match["metadata_event_code"]
+    detail = (
+        match["status_detail"]
+        or match["status_code"]
+        or match["api_operation"]
+        or match["metadata_event_code"]
+    )
     facts = {
         **match,
         "end_ja": f"{end} に在籍終了" if left else f"{end} にアカウントの有効期間終了" if end else "在籍開始前" if before else "有効期間外",
