@@ -80,7 +80,7 @@ def run(case: Case, label: str | None = None) -> dict[str, Any]:
     """All non-null columns of the event, or ``{"reject": code, "why": ..., "candidates": [...]}``."""
     records = Records(
         source=label or case.source,
-        receiver="file",
+        receiver="internal" if content().sources[case.source].internal and label is None else "file",
         wrapping=case.wrapping,
         peer="192.0.2.1",
         identity="",

@@ -120,12 +120,19 @@ def check(record: Any) -> None:
         )
 
 
+#: Category of OCSF whose classes are findings.
+_FINDINGS = 2
+
+
 def flatten(record: Any) -> Event:
     """Columns of a checked record. Raises ``Inconsistent`` if a time cannot be read."""
     event: dict[str, Any] = {}
     _fill(event, record, _ROOT)
     if event.get("time") is None and record.time_dt is not None:
         event["time"] = _time(record.time_dt)
+    if event.get("class_uid", 0) // 1000 == _FINDINGS:
+        # there it counts the steps of handling (1 New, 2 In Progress, ...): no success and no failure
+        event.pop("status_id", None)
     return cast(Event, event)
 
 
