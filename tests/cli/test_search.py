@@ -130,3 +130,12 @@ def test_sql(data: Path) -> None:
     assert call(data, "sql", query, "--csv").stdout.splitlines()[0] == "source,n"
     assert "squid" in call(data, "sql", query).stdout
     assert "cut at 1" in call(data, "sql", query, "--rows", "1").stderr
+
+
+def test_csv_cells_neither_run_as_formulas_nor_drive_a_terminal() -> None:
+    from sekisho.cli.search_show import csv_cell
+
+    assert csv_cell("=cmd|' /C calc'!A1\x1b[31m") == "'=cmd|' /C calc'!A1\\x1b[31m"
+    assert csv_cell("@SUM(1)") == "'@SUM(1)"
+    assert csv_cell(42) == 42
+    assert csv_cell("plain") == "plain"

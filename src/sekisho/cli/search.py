@@ -13,7 +13,7 @@ import click
 
 from sekisho import wiring
 from sekisho.cli.main import Global
-from sekisho.cli.search_show import TABLE_COLUMNS, Row, clean, full, json_line, table, to_screen
+from sekisho.cli.search_show import TABLE_COLUMNS, Row, clean, csv_cell, full, json_line, table, to_screen
 from sekisho.lake import query as language
 from sekisho.lake import reader
 from sekisho.lake.engines.duckdb import DuckDB
@@ -106,7 +106,7 @@ def _write(output: str, rows: Iterator[Row], columns: list[str], zone: ZoneInfo)
         if output == "json":
             click.echo(json_line({name: row[name] for name in columns} if columns else row))
         elif output == "csv":
-            writer.writerow([row[name] for name in names])
+            writer.writerow([csv_cell(row[name]) for name in names])
         else:
             click.echo(clean(row["raw"]) if sys.stdout.isatty() else row["raw"])
     return count

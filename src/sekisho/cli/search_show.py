@@ -32,6 +32,7 @@ TABLE_COLUMNS = tuple(
 )
 
 _OUTCOMES = {1: "success", 2: "failure"}
+from sekisho.tabular.safe import escape
 
 
 def clean(text: object) -> str:
@@ -145,3 +146,8 @@ def to_screen() -> Console:
     """The screen; wide enough for a table when the output goes elsewhere."""
     console = Console(highlight=False, soft_wrap=False)
     return console if console.is_terminal else Console(highlight=False, width=200)
+
+
+def csv_cell(value: object) -> object:
+    """Log text is a stranger's: it must neither run as a formula nor drive a terminal."""
+    return escape(clean(value)) if isinstance(value, str) else value

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from sekisho.cli.main import Global
-from sekisho.cli.search_show import json_line, table, to_screen
+from sekisho.cli.search_show import csv_cell, json_line, table, to_screen
 from sekisho.lake import reader, sandbox
 
 
@@ -47,7 +47,7 @@ def command(ctx: Global, statement: str, rows: int, timeout: float, output: str)
     elif output == "csv":
         writer = csv.writer(sys.stdout)
         writer.writerow(names)
-        writer.writerows([row[name] for name in names] for row in found)
+        writer.writerows([csv_cell(row[name]) for name in names] for row in found)
     else:
         to_screen().print(table(found, ZoneInfo(held.zone), names))
     cut = f" (cut at {rows}: --rows)" if result.cut else ""
