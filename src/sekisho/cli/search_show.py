@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sekisho.ocsf import CLASSES, EVENT_SCHEMA
+from sekisho.tabular.safe import escape
 
 Row = dict[str, Any]
 
@@ -32,7 +33,6 @@ TABLE_COLUMNS = tuple(
 )
 
 _OUTCOMES = {1: "success", 2: "failure"}
-from sekisho.tabular.safe import escape
 
 
 def clean(text: object) -> str:
