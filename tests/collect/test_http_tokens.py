@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from sekisho import first_run
 from sekisho.cli.main import Global
 from sekisho.cli.tokens import command
 from sekisho.collect.tokens import Tokens
@@ -55,7 +56,7 @@ def test_command(tmp_path: Path) -> None:
     runner = CliRunner()
     refused = runner.invoke(command, ["create", "one"], obj=data)
     assert isinstance(refused.exception, Refused)
-    (tmp_path / "secrets").mkdir()
+    first_run.prepare(tmp_path, 0)
     clear = runner.invoke(command, ["create", "one"], obj=data).stdout.strip()
     assert Tokens(tmp_path / "secrets" / "tokens.json").find(clear) is not None
     listed = json.loads(runner.invoke(command, ["list", "--json"], obj=data).stdout)
