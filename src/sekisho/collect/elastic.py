@@ -11,17 +11,18 @@ repeats it for ever.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Any
 
 import msgspec
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from sekisho.collect.bulk import Item, parse
 from sekisho.collect.guard import Caller
 from sekisho.collect.reception import AUTO, Batch, Reception
 from sekisho.collect.refusal import Refusal
-from sekisho.model import RECORDS_PER_FRAME
+from sekisho.model import RECORDS_PER_FRAME, Retry
 
 RECEIVER = "bulk"
 #: Beats refuse a server that is older than themselves, so it is newer than any of them.
@@ -40,6 +41,9 @@ _TYPES = {
     429: "circuit_breaking_exception",
     503: "unavailable_shards_exception",
 }
+#: Refusals of what may be taken later: a token is renewed, the disk has room again.
+_LATER = frozenset({401, 403, 429, 503})
+_PAUSE = 1.0
 #: What shippers look for and set up.
 _SET_UP = (
     "/{kind:_ilm|_index_template|_component_template|_template|_data_stream|_ingest|_alias}{rest:(/.*)?}"
@@ -81,7 +85,12 @@ class Elastic:
             items = await self._reception.parsed(lambda text: parse(text, index), body, len)
             if not items:
                 raise Refusal(400, "no-data", "the request has no action")
-            answers, wrong = await self._store(items, caller)
+            try:
+                answers, wrong = await self._store(items, caller)
+            except Retry:
+                if _drops_batches(request):
+                    await asyncio.sleep(_PAUSE)  # it comes again at once
+                raise
         took = (self._reception.now() - began) // 1_000_000
         return _said({"took": max(0, took), "errors": wrong > 0, "items": answers})
 
@@ -221,7 +230,16 @@ async def there_index(request: web.Request, caller: Caller) -> web.Response:
     return _said({request.match_info["index"]: {"aliases": {}, "mappings": {}, "settings": {}}})
 
 
+def _drops_batches(request: web.Request) -> bool:
+    """Whether this is rsyslog's omelasticsearch, which names no agent. It takes any answer for the last word
+    and drops the batch (rsyslog issue 3691); if the connection breaks it keeps the batch and tries again.
+    """
+    return hdrs.USER_AGENT not in request.headers
+
+
 def wording(request: web.Request, refusal: Refusal) -> web.Response:
+    if refusal.status in _LATER and _drops_batches(request) and request.transport:
+        request.transport.abort()
     kind = _TYPES.get(refusal.status, "illegal_argument_exception")
     error = {"type": kind, "reason": refusal.text}
     response = _said({"error": {"root_cause": [error], **error}, "status": refusal.status}, refusal.status)
