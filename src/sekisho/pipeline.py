@@ -17,7 +17,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import msgspec
 import pyarrow as pa
 
 from sekisho.contract import Context
@@ -29,12 +28,17 @@ from sekisho.normalise import Normalised
 Counts = Mapping[str, Mapping[str, int]]
 
 
+#: Records of one frame by their indexes; the others come in parts of their own.
+Part = range
+EVERY = Part(RECORDS_PER_FRAME)
+
+
 @dataclass(frozen=True)
 class Stages:
     """What the pipeline composes; ``wiring`` fills it. See each package for the contract of its stage."""
 
     read: Callable[[int, int], Taken]  # journal: (first frame, records) -> frames
-    normalise: Callable[[Sequence[Frame]], Normalised]  # records -> events | rejects (pure)
+    normalise: Callable[[Sequence[Frame], Part | None], Normalised]  # records -> events | rejects (pure)
     reject: Callable[[Sequence[Reject], dict[int, int], int, int, Part], None]  # by offset (idempotent)
     fold: Callable[[pa.Table], Folded]  # what the lake already holds is dropped
     context: Callable[[], Context]  # master data, versioned
@@ -44,27 +48,6 @@ class Stages:
     commit: Callable[[pa.Table, int, Counts], None]  # events, offset and counts, atomic
     commit_part: Callable[[pa.Table, int, Counts], None]  # the same without the offset
     offset: Callable[[], int | None]  # last frame committed
-
-
-class Part:
-    """Records ``low`` up to (not including) ``high`` of one frame; the others come in parts of their own."""
-
-    def __init__(self, low: int, high: int) -> None:
-        self.low, self.high = low, high
-
-    def __contains__(self, index: int) -> bool:
-        return self.low <= index < self.high
-
-    def __len__(self) -> int:
-        return self.high - self.low
-
-    def of(self, frame: Frame) -> Frame:
-        """The frame with all other bodies empty, so that each record keeps its place."""
-        bodies = tuple(body if i in self else b"" for i, body in enumerate(frame.records.bodies))
-        return Frame(frame.number, msgspec.structs.replace(frame.records, bodies=bodies))
-
-
-EVERY = Part(0, RECORDS_PER_FRAME)
 
 
 class Step(NamedTuple):
@@ -90,11 +73,17 @@ def advance(stages: Stages, max_records: int) -> Step | None:
 
 def process(stages: Stages, taken: Taken, part: Part | None = None) -> Step:
     """The way, of whole frames or of a part of the one frame that is taken."""
-    normalised = stages.normalise(taken.frames if part is None else [part.of(taken.frames[0])])
-    rejects = [*within(normalised.rejects, part), *map(damaged, taken.damage)]
+    normalised = stages.normalise(taken.frames, part)
+    records = sum(len(frame.records.bodies) for frame in taken.frames) if part is None else len(part)
+    if normalised.events.num_rows + len(normalised.rejects) != records:
+        raise RuntimeError(
+            f"{records} records came, {normalised.events.num_rows} events and"
+            f" {len(normalised.rejects)} rejects went"
+        )
+    rejects = [*normalised.rejects, *map(damaged, taken.damage)]
     received_at = {frame.number: frame.records.received_at for frame in taken.frames}
-    stages.reject(rejects, received_at, first(taken), taken.next - 1, part or EVERY)
-    folded = stages.fold(only(normalised.events, part))
+    stages.reject(rejects, received_at, first(taken), taken.next - 1, EVERY if part is None else part)
+    folded = stages.fold(normalised.events)
     context = stages.context()
     events = stages.enrich(folded.events, context)
     findings = stages.detect(events, context)
@@ -103,7 +92,7 @@ def process(stages: Stages, taken: Taken, part: Part | None = None) -> Step:
     commit(events, taken.next - 1, counts(rejects, folded.duplicates))
     return Step(
         upto=taken.next - 1,
-        records=sum(len(frame.records.bodies) for frame in taken.frames) if part is None else len(part),
+        records=records,
         events=events.num_rows,
         rejects=len(rejects) - len(taken.damage),
         duplicates=sum(folded.duplicates.values()),
@@ -136,14 +125,3 @@ def damaged(damage: Damage) -> Reject:
         f"frames {damage.first}-{damage.last} cannot be read: {damage.why}"
         f" (segment {damage.segment}, position {damage.position})",
     )
-
-
-def within(rejects: Sequence[Reject], part: Part | None) -> list[Reject]:
-    return [reject for reject in rejects if part is None or reject.offset.index in part]
-
-
-def only(events: pa.Table, part: Part | None) -> pa.Table:
-    if part is None:
-        return events
-    inside = [Offset.unpack(value).index in part for value in events.column("journal_offset").to_pylist()]
-    return events.filter(pa.array(inside, pa.bool_()))

@@ -55,15 +55,29 @@ def test_event_uid_is_what_the_decision_says(normaliser: Normaliser) -> None:
     assert uids == [hashlib.sha256(text).hexdigest()[:32] for text in texts]
 
 
-def test_a_repeated_frame_folds_but_repeated_timeless_lines_do_not(normaliser: Normaliser) -> None:
+def test_like_lines_without_a_time_are_all_kept(normaliser: Normaliser) -> None:
     bodies = [b"line one", b"line one"]
     first = normaliser.batch([frame(bodies, 1)]).events
     again = normaliser.batch([frame(bodies, 2, received_at=RECEIVED + 10**9)]).events
     other = normaliser.batch([frame([*bodies, b"line two"], 3)]).events
-    assert first["event_uid"].to_pylist() == again["event_uid"].to_pylist()
-    assert len(set(first["event_uid"].to_pylist()) | set(other["event_uid"].to_pylist())) == 5
+    uids = [one["event_uid"].to_pylist() for one in (first, again, other)]
+    assert len({uid for some in uids for uid in some}) == 7
     assert first["time"].to_pylist() == [datetime.fromtimestamp(RECEIVED / 10**9, UTC)] * 2
     assert first["unmapped"].to_pylist() == ['{"left":"over"}'] * 2
+
+
+@given(
+    st.lists(st.sampled_from([GOOD, b'{"kind":"y"}', b"line one", b"what"]), min_size=1, max_size=9),
+    st.data(),
+)
+def test_a_part_of_a_frame_is_what_it_is_in_the_whole(bodies: list[bytes], data: st.DataObject) -> None:
+    """Also the second of two like records, when the first is in another part."""
+    normaliser = Normaliser(sources(), zone="UTC")
+    cut = data.draw(st.integers(0, len(bodies)))
+    whole = normaliser.batch([frame(bodies)])
+    parts = [normaliser.batch([frame(bodies)], part) for part in (range(cut), range(cut, len(bodies)))]
+    assert [row for part in parts for row in part.events.to_pylist()] == whole.events.to_pylist()
+    assert [reject for part in parts for reject in part.rejects] == whole.rejects
 
 
 @pytest.mark.parametrize(

@@ -75,18 +75,49 @@ def test_the_same_raw_line_at_another_stated_time_is_another_event(normaliser: N
     assert first[1] == datetime(2026, 3, 12, 9, 42, tzinfo=UTC)
 
 
-def test_the_same_timeless_line_folds_for_an_hour_only(normaliser: Normaliser) -> None:
-    def uid(later: float) -> object:
-        records = frame([b'{"kind":"x"}']).records
-        at = records.received_at + int(later * 3600e9)
-        return (
-            normaliser.batch([Frame(0, msgspec.structs.replace(records, received_at=at))])
-            .events["event_uid"][0]
-            .as_py()
-        )
+def test_the_same_row_under_another_header_is_another_event(normaliser: Normaliser) -> None:
+    """Else a file with two columns swapped could make the true row vanish."""
 
-    assert uid(0) == uid(0.1)
-    assert uid(0) != uid(1.0)
+    def uid(header: str) -> object:
+        said = {"csv_header": header, "csv_delimiter": ","}
+        records = msgspec.structs.replace(
+            frame([b"x,2026-03-12T18:41:27Z"], source="login", wrapping="csv").records, attributes=said
+        )
+        return normaliser.batch([Frame(0, records)]).events["event_uid"][0].as_py()
+
+    assert uid("kind,at") == uid("kind,at")
+    assert uid("kind,at") != uid("tags_,at")
+
+
+def test_what_is_told_twice_in_two_requests_is_four_events(normaliser: Normaliser) -> None:
+    """Of HEC raw, where the time stands beside the body, whether or not the two are in one batch."""
+
+    def sent(number: int, time: str) -> Frame:
+        records = frame([b'{"kind":"x"}'] * 2, number).records
+        return Frame(number, msgspec.structs.replace(records, attributes={"time": time}))
+
+    frames = [sent(0, "1773308520"), sent(1, "1773308580")]
+    together = normaliser.batch(frames).events["event_uid"].to_pylist()
+    assert len(set(together)) == 4
+    assert together == [
+        uid for one in frames for uid in normaliser.batch([one]).events["event_uid"].to_pylist()
+    ]
+
+
+def test_a_timeless_line_folds_only_where_its_receiver_knows_a_retry(normaliser: Normaliser) -> None:
+    """Told again without a time it is another happening, however soon, unless it is the same delivery."""
+
+    def uid(later: float = 0.0, receiver: str = "ndjson", **attributes: str) -> object:
+        records = frame([b'{"kind":"x"}']).records
+        at = records.received_at + int(later * 1e9)
+        changed = msgspec.structs.replace(records, received_at=at, receiver=receiver, attributes=attributes)
+        return normaliser.batch([Frame(0, changed)]).events["event_uid"][0].as_py()
+
+    first = frame([]).records.received_at
+    assert uid() == uid(), "a replay gives the same"
+    assert len({uid(n) for n in range(5)}) == 5
+    assert uid() == uid(3599.0, retry_of=str(first)) == uid(3601.0, retry_of=str(first))
+    assert uid(receiver="file") == uid(86400.0, receiver="file"), "the same file again"
 
 
 @pytest.mark.parametrize(

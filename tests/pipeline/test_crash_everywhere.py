@@ -24,7 +24,7 @@ from sekisho.journal import JournalReader, JournalWriter, Rejects
 from sekisho.model import Finding, Frame, Records, Retry, Severity, Text
 from sekisho.modules import database
 from sekisho.ocsf import Event
-from sekisho.pipeline import Stages, advance
+from sekisho.pipeline import Part, Stages, advance
 from sekisho.quarantine import Attempts, Runner
 
 NOW = datetime(2026, 5, 14, 3, 0, tzinfo=UTC)
@@ -118,7 +118,7 @@ class World:
             read=reader.read,
             normalise=normalise.Normaliser({"door": SOURCE}).batch,
             reject=lambda found, at, first, last, part: rejects.settle(
-                found, at, (first, last), (part.low, part.high - 1)
+                found, at, (first, last), (part.start, part.stop - 1)
             ),
             fold=store.fold,
             context=lambda: context,
@@ -219,13 +219,20 @@ def test_a_crash_loses_and_doubles_nothing(
     assert world.outcome() == expected
 
 
+def asked(frames: Sequence[Frame], part: Part | None) -> list[bytes]:
+    """The bodies that are to be normalised."""
+    return [
+        body for frame in frames for at, body in enumerate(frame.records.bodies) if part is None or at in part
+    ]
+
+
 def poison(stages: Stages, word: bytes) -> Stages:
     """A mapping with a bug: one record always crashes the batch that holds it."""
 
-    def normalise_(frames: Sequence[Frame]) -> normalise.Normalised:
-        if any(word in body for frame in frames for body in frame.records.bodies):
+    def normalise_(frames: Sequence[Frame], part: Part | None) -> normalise.Normalised:
+        if any(word in body for body in asked(frames, part)):
             raise CrashError("a bug")
-        return stages.normalise(frames)
+        return stages.normalise(frames, part)
 
     return replace(stages, normalise=normalise_)
 
@@ -267,10 +274,10 @@ def test_a_record_that_kills_the_process_is_found_over_restarts(tmp_path: Path) 
         """As a kill: nothing in the process sees it."""
 
     def deadly(stages: Stages) -> Stages:
-        def normalise_(frames: Sequence[Frame]) -> normalise.Normalised:
-            if any(b"00:01:03" in b or b"02:01:03" in b for f in frames for b in f.records.bodies):
+        def normalise_(frames: Sequence[Frame], part: Part | None) -> normalise.Normalised:
+            if any(b"00:01:03" in body or b"02:01:03" in body for body in asked(frames, part)):
                 raise DeadError
-            return stages.normalise(frames)
+            return stages.normalise(frames, part)
 
         return replace(stages, normalise=normalise_)
 
@@ -347,10 +354,10 @@ def test_a_batch_that_is_too_much_only_as_a_whole_goes_through_in_parts(tmp_path
     world.fill(6)
 
     def greedy(stages: Stages) -> Stages:
-        def normalise_(frames: Sequence[Frame]) -> normalise.Normalised:
-            if sum(bool(body) for frame in frames for body in frame.records.bodies) > 4:
+        def normalise_(frames: Sequence[Frame], part: Part | None) -> normalise.Normalised:
+            if len(asked(frames, part)) > 4:
                 raise CrashError("no memory")
-            return stages.normalise(frames)
+            return stages.normalise(frames, part)
 
         return replace(stages, normalise=normalise_)
 

@@ -20,12 +20,10 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestHandler
 
 from sekisho import settings
+from sekisho.collect import elastic, hec, ndjson, otlp
 from sekisho.collect.counters import Counters
-from sekisho.collect.elastic import Elastic
+from sekisho.collect.deliveries import Deliveries
 from sekisho.collect.guard import Caller, Guard, is_local
-from sekisho.collect.hec import Hec
-from sekisho.collect.ndjson import Ndjson
-from sekisho.collect.otlp import Otlp
 from sekisho.collect.reception import Append, Reception, plain_wording
 from sekisho.collect.socket_path import short
 from sekisho.collect.tokens import Tokens
@@ -34,6 +32,8 @@ from sekisho.model import Refused
 _LOG = logging.getLogger(__name__)
 
 RECEIVER = "http"
+#: Receivers whose senders wait for an answer, and try again without one.
+RECEIVERS = frozenset({hec.RECEIVER, otlp.RECEIVER, ndjson.RECEIVER, elastic.RECEIVER})
 #: seconds for a TLS handshake
 _HANDSHAKE = 10.0
 #: seconds that a stop waits for requests which are being answered
@@ -54,12 +54,15 @@ def application(
     source_ids: frozenset[str],
     sourcetypes: Mapping[str, str],
     now: Callable[[], int],
+    deliveries: Deliveries | None = None,
     extra_routes: Iterable[web.RouteDef] = (),
     open_routes: Iterable[web.RouteDef] = (),
     local_routes: Iterable[web.RouteDef] = (),
 ) -> web.Application:
     """Everything that is answered. ``now``: ns since 1970 UTC. ``sourcetypes``: what senders call a log
     (source type, index, data stream, service) to source id.
+
+    ``deliveries`` knows what a process that was killed may not have answered.
 
     ``extra_routes`` need a token like all others, ``open_routes`` need none, ``local_routes`` are
     there on the Unix socket only.
@@ -72,6 +75,7 @@ def application(
         source_ids=source_ids,
         sourcetypes=sourcetypes,
         now=now,
+        deliveries=deliveries or Deliveries(),
     )
     app = web.Application()
     app[_COUNTERS] = counters
@@ -83,7 +87,12 @@ def application(
             reception.route(route.method, route.path, handler, receiver=RECEIVER, wording=plain_wording)
         )
     # Elasticsearch last: any first part of a path may be the name of an index
-    for part in (Hec(reception), Otlp(reception), Ndjson(reception), Elastic(reception)):
+    for part in (
+        hec.Hec(reception),
+        otlp.Otlp(reception),
+        ndjson.Ndjson(reception),
+        elastic.Elastic(reception),
+    ):
         app.add_routes(part.routes())
     return app
 

@@ -14,6 +14,7 @@ from aiohttp import web
 from sekisho import settings
 from sekisho.collect.bodies import Bodies, Taken
 from sekisho.collect.counters import Counters
+from sekisho.collect.deliveries import Deliveries
 from sekisho.collect.guard import Caller, Guard
 from sekisho.collect.objects import RECORDS, TooMany
 from sekisho.collect.refusal import Refusal
@@ -64,6 +65,7 @@ class Reception:
         source_ids: frozenset[str],
         sourcetypes: Mapping[str, str],
         now: Callable[[], int],
+        deliveries: Deliveries,
     ) -> None:
         self.collect = collect
         self.now = now
@@ -72,6 +74,7 @@ class Reception:
         self._counters = counters
         self._guard = guard
         self._bodies = Bodies(collect)
+        self._deliveries = deliveries
         self._sourcetypes = sourcetypes
         self._gate = asyncio.Semaphore(_THREADS)
 
@@ -88,8 +91,9 @@ class Reception:
             return await _turn_away(request, refusal, wording(request, refusal))
 
         async def guarded(request: web.Request) -> web.StreamResponse:
+            self._deliveries.begin()
             try:
-                return await handler(request, self._guard.admit(request))
+                return await self._told(request, await handler(request, self._guard.admit(request)))
             except Refusal as refusal:
                 return await refuse(request, refusal)
             except Retry as retry:
@@ -109,6 +113,18 @@ class Reception:
         return [
             web.RouteDef(method, path, guarded, {"expect_handler": expected}) for method in methods.split()
         ]
+
+    async def _told(self, request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
+        """Send the answer and note that its sender has it. One that cannot be sent stays owed."""
+        try:
+            await response.prepare(request)
+            await response.write_eof()
+        except ConnectionError:
+            _LOG.debug("the sender did not wait for the answer")
+            return response
+        if response.status < 300 and request.transport is not None and not request.transport.is_closing():
+            self._deliveries.answered()
+        return response
 
     @asynccontextmanager
     async def body(self, request: web.Request) -> AsyncIterator[Taken]:
@@ -170,12 +186,12 @@ class Reception:
         """Journal all batches; returns when all are durable: the frame numbers of each batch.
 
         When one cannot be taken the sender is told to repeat the whole request, although others may be
-        stored by then. That doubles nothing: the same bytes make the same batches again, and the lake
-        folds events that it already has.
+        stored by then. That doubles nothing: the same bytes make the same batches again, marked as sent
+        again, and the lake folds events that it already has.
         """
         at = self.now()
         frames = [list(_cut(batch, receiver, caller, at)) for batch in batches]
-        every = [records for of_batch in frames for records in of_batch]
+        every = [self._deliveries.mark(records) for of_batch in frames for records in of_batch]
         done = await asyncio.gather(*map(self._append, every), return_exceptions=True)
         numbers: list[int] = []
         for records, number in zip(every, done, strict=True):

@@ -84,7 +84,8 @@ class GroupCommit:
             except Exception as error:  # noqa: BLE001 - top of the loop: nobody may wait for ever
                 # A fault of the disk leaves its state unknown, anything else is a bug: nobody is
                 # acknowledged, and the process must end and recover.
-                self._answer(group, Retry(5, "the journal cannot be written"))
+                left, self._waiting, self._size = self._waiting, [], 0
+                self._answer([*group, *left], Retry(5, "the journal cannot be written"))
                 self.failed.set_exception(error)
                 return
             else:

@@ -8,6 +8,8 @@ import msgspec
 
 #: Upper bound of records in one frame; a larger batch is cut into several frames by the receiver.
 RECORDS_PER_FRAME = 1 << 20
+#: Attribute of a batch that its sender sent again for want of an answer: ``received_at`` of the first time.
+RETRY_OF = "retry_of"
 
 #: How a body wraps the source's own record. ``none``: the body is the record. ``hec``: Splunk HEC
 #: event object. ``otlp``: one OTLP/JSON log record with its resource and scope. ``syslog``: an

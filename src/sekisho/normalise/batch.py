@@ -2,9 +2,12 @@
 
 ``event_uid`` is the first 32 hex digits of SHA-256 over
 
-* source id, 00, body; and 00, the occurrence number in decimal, for the 2nd, 3rd … identical body of a frame;
+* source id, 00, what the sender said beside the body (time and host of HEC raw, header and delimiter of CSV,
+  each with 00; nothing if none was said), body; and 00, the occurrence number in decimal, for the 2nd, 3rd …
+  identical body of a frame;
 * for a record without any time of its own: source id, 00, SHA-256 of the frame's bodies (each preceded by its
-  length as 8 bytes, big-endian), 00, index in the frame in decimal.
+  length as 8 bytes, big-endian), 00, index in the frame in decimal, 00, when the batch was received first: ns
+  in decimal, that of the first time if the receiver knows the batch for a retry, nothing for a file.
 
 So a batch that is sent again folds onto itself, while lines that are repeated without a time do not vanish.
 """
@@ -13,6 +16,7 @@ from __future__ import annotations
 
 import gc
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,7 +29,7 @@ import pyarrow as pa
 
 from sekisho.contract import Unmappable
 from sekisho.contract.source import AnySource
-from sekisho.model import Frame, Offset, Records, Reject
+from sekisho.model import RETRY_OF, Frame, Offset, Records, Reject
 from sekisho.normalise import columns
 from sekisho.normalise.choosing import Around, Chooser, Refused
 from sekisho.normalise.mapper import Mapper, Row, as_json
@@ -36,8 +40,9 @@ from sekisho.ocsf import NORMALISED_SCHEMA, TIME, Event
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: Columns are built for so many records, or so many bytes, at a time (an Arrow text column ends at 2 GiB).
 _SLICE_RECORDS = 2_000
-_HOUR = 3_600_000_000  # µs
 _SLICE_BYTES = 64 * 1024 * 1024
+#: Attributes that say what a body means: the same row under another header is another record.
+_BESIDE = ("time", "host", "csv_header", "csv_delimiter")
 
 
 class Normalised(NamedTuple):
@@ -57,10 +62,13 @@ class _Frame:
     #: when it was received, microseconds since 1970
     at: int
     bodies: tuple[bytes, ...]
-    seen: set[bytes] = field(default_factory=set)
     repeated: dict[bytes, int] = field(default_factory=dict)
-    #: what the sender said beside the bodies and what tells two like bodies apart (time and host of HEC raw)
+    #: what the sender said beside the bodies and what tells two like bodies apart (``_BESIDE``)
     beside: bytes = b""
+    #: when the batch was received first; what tells two like batches without any time apart
+    first_time: bytes = b""
+    #: how often a body stands before the part of the frame that is asked for
+    before: Mapping[bytes, int] = field(default_factory=dict)
 
     @cached_property
     def digest(self) -> bytes:
@@ -80,16 +88,15 @@ class _Frame:
 
     def uid(self, prefix: bytes, body: bytes, index: int, timeless: bool) -> str:
         if timeless:
-            # a retry comes within minutes; the same line an hour later is another happening
-            hour = self.at // _HOUR
-            return hashlib.sha256(b"%b%b\x00%d\x00%d" % (prefix, self.digest, index, hour)).hexdigest()[:32]
+            text = b"%b%b\x00%d\x00%b" % (prefix, self.digest, index, self.first_time)
+            return hashlib.sha256(text).hexdigest()[:32]
         digest = hashlib.sha256(prefix + self.beside + body).digest()
-        if digest in self.seen:
-            number = self.repeated.get(digest, 1) + 1
-            self.repeated[digest] = number
-            digest = hashlib.sha256(b"%b%b\x00%d" % (prefix, body, number)).digest()
-        else:
-            self.seen.add(digest)
+        number = self.repeated.get(digest, 0) + 1
+        if number == 1 and self.before:
+            number += self.before.get(body, 0)
+        self.repeated[digest] = number
+        if number > 1:
+            digest = hashlib.sha256(b"%b%b%b\x00%d" % (prefix, self.beside, body, number)).digest()
         return digest[:16].hex()
 
 
@@ -136,8 +143,18 @@ def _joined(rest: dict[str, Any] | None, left: bytes | None) -> bytes | None:
 
 
 def _beside(records: Records) -> bytes:
-    said = [records.attributes.get(name, "") for name in ("time", "host")]
+    said = [records.attributes.get(name, "") for name in _BESIDE]
     return "\x00".join((*said, "")).encode("utf-8", "surrogatepass") if any(said) else b""
+
+
+def _first_time(records: Records) -> bytes:
+    if records.receiver == "file":
+        return b""  # the same file again is the same records
+    return (records.attributes.get(RETRY_OF) or str(records.received_at)).encode()
+
+
+def _wanted(frame: Frame, part: range | None) -> range:
+    return range(len(frame.records.bodies)) if part is None else part
 
 
 @contextmanager
@@ -185,30 +202,36 @@ class Normaliser:
         self._internal = frozenset(source.id for source in sources.values() if source.internal)
         self._chooser = Chooser({source.id: Mapper(source) for source in sources.values()}, self._router)
 
-    def batch(self, frames: Sequence[Frame]) -> Normalised:
-        """Every record of the frames comes out exactly once, as an event or as a reject."""
+    def batch(self, frames: Sequence[Frame], part: range | None = None) -> Normalised:
+        """Every record of the frames comes out exactly once, as an event or as a reject.
+
+        ``part``  only the records with these indexes, of each frame; what they become is what they become
+                  with the whole frame
+        """
         tables: list[pa.Table] = []
         rejects: list[Reject] = []
         with _collector_off():
-            part = _Slice()
+            rows = _Slice()
             for frame in frames:
-                for _ in self._frame(frame, part, rejects):
-                    tables.append(self._columns(part, rejects))
-                    part.clear()
-            tables.append(self._columns(part, rejects))
+                for _ in self._frame(frame, _wanted(frame, part), rows, rejects):
+                    tables.append(self._columns(rows, rejects))
+                    rows.clear()
+            tables.append(self._columns(rows, rejects))
         events = pa.concat_tables(tables) if tables else NORMALISED_SCHEMA.empty_table()
         rejects.sort(key=lambda reject: reject.offset)
-        came = sum(len(frame.records.bodies) for frame in frames)
+        came = sum(len(frame.records.bodies) if part is None else len(part) for frame in frames)
         assert len(events) + len(rejects) == came, f"{came} records came, {len(events)} + {len(rejects)} went"
         return Normalised(events, rejects)
 
-    def _frame(self, frame: Frame, part: _Slice, rejects: list[Reject]) -> Iterator[None]:
-        """Rows of one frame into ``part``; yields whenever ``part`` is full."""
+    def _frame(self, frame: Frame, wanted: range, rows: _Slice, rejects: list[Reject]) -> Iterator[None]:
+        """Rows of one frame into ``rows``; yields whenever ``rows`` is full."""
         records = frame.records
         at = records.received_at // 1000
         received = _EPOCH + timedelta(microseconds=at)
         state = _Frame(Offset(frame.number, 0).packed, records.receiver, at, records.bodies)
         state.beside = _beside(records)
+        state.first_time = _first_time(records)
+        state.before = Counter(records.bodies[: wanted.start])
         zone = _stated_zone(records.attributes.get("zone", ""))
         circumstances = Circumstances(received, zone or self._zone, records.attributes)
         opened = unwrapper(records.wrapping, circumstances)
@@ -218,20 +241,21 @@ class Normaliser:
         # only the platform's own processes write as an internal source, whoever claims its label
         forged = records.source in self._internal and records.receiver != "internal"
         settle = self._chooser.settler("auto" if forged else records.source)
-        for index, body in enumerate(records.bodies):
+        for index in wanted:
+            body = records.bodies[index]
             unwrapped: Unwrapped | None = None
             try:
                 unwrapped = Unwrapped(body, plain) if plain is not None and body[:1] == b"{" else opened(body)
                 mapper, unwrapped, row = settle(unwrapped, around)
-                part.rows.append(state.line(mapper, unwrapped, row, index))
+                rows.rows.append(state.line(mapper, unwrapped, row, index))
             except Refused as refused:
                 offset = Offset(frame.number, index)
                 rejects.append(self._reject(offset, refused.source, refused.unwrapped, refused.verdict))
             except Unmappable as verdict:
                 rejects.append(self._reject(Offset(frame.number, index), records.source, unwrapped, verdict))
             else:
-                part.size += len(body)
-                if part.full():
+                rows.size += len(body)
+                if rows.full():
                     yield
 
     def _reject(self, offset: Offset, label: str, unwrapped: Unwrapped | None, verdict: Unmappable) -> Reject:

@@ -67,8 +67,10 @@ class Ahead:
             return begun
         return self._reader.read(start, max_records)
 
-    def normalise(self, frames: Sequence[Frame]) -> Normalised:
+    def normalise(self, frames: Sequence[Frame], part: range | None = None) -> Normalised:
         """As ``Normaliser.batch``: from the worker if it was given just these frames."""
+        if part is not None:
+            return self._normaliser.batch(frames, part)
         begun, self._begun = self._begun, None
         if begun is not None and self._worker is not None:
             answer = self._worker.answer()

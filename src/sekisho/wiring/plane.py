@@ -150,7 +150,7 @@ def open_plane(settings: Settings, *, alert: Callable[[Sequence[Finding]], objec
     def reject(
         values: Sequence[Reject], received_at: dict[int, int], first: int, last: int, part: Part
     ) -> None:
-        rejects.settle(values, received_at, (first, last), (part.low, part.high - 1))
+        rejects.settle(values, received_at, (first, last), (part.start, part.stop - 1))
         tally.turned_away(values)
 
     def found_some(findings: Sequence[Finding]) -> None:

@@ -11,9 +11,10 @@ from aiohttp import web
 
 from sekisho.collect import http, local, syslog
 from sekisho.collect.counters import Counters
+from sekisho.collect.deliveries import Deliveries
 from sekisho.collect.tokens import Tokens
 from sekisho.contract.discovery import Content
-from sekisho.journal import GroupCommit, JournalWriter
+from sekisho.journal import GroupCommit, JournalReader, JournalWriter
 from sekisho.model import Refused
 from sekisho.settings import Settings
 from sekisho.wiring.clock import now_ns
@@ -21,6 +22,9 @@ from sekisho.wiring.found import content
 from sekisho.wiring.journaling import open_journal
 
 SOCKET = "collect.sock"
+#: An answer follows the journal within moments; so much of the journal's end (ns) may lack its answer.
+_OWED = 60 * 1_000_000_000
+_STEP = 64
 
 
 @dataclass
@@ -66,6 +70,7 @@ async def receivers(
         source_ids=frozenset(found.receivable()),
         sourcetypes=sourcetypes(found),
         now=now_ns,
+        deliveries=owed_answers(settings, writer.next_frame),
         extra_routes=extra_routes,
         open_routes=open_routes,
         local_routes=[web.post(local.PATH, local.local_records(commit.append))],
@@ -86,6 +91,26 @@ async def receivers(
             "end the program that uses it, or set other ports in [collect]; 0 switches one off",
         ) from error
     return Receivers(counters, writer, commit.failed, commit, server, lines)
+
+
+def owed_answers(settings: Settings, end: int) -> Deliveries:
+    """What the last process may have journaled and not answered: the batches of the journal's last minute."""
+    deliveries = Deliveries()
+    reader = JournalReader(settings.journal_dir)
+    try:
+        at, last = end, 0
+        while at > 0:
+            low = max(0, at - _STEP)
+            frames = [frame.records for number in range(low, at) if (frame := reader.frame(number))]
+            at = low
+            last = max([last, *(records.received_at for records in frames)])
+            recent = [records for records in frames if last - records.received_at <= _OWED]
+            deliveries.recall(records for records in recent if records.receiver in http.RECEIVERS)
+            if len(recent) < len(frames):
+                break
+    finally:
+        reader.close()
+    return deliveries
 
 
 def sourcetypes(found: Content) -> dict[str, str]:
