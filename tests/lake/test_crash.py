@@ -77,7 +77,9 @@ def test_killed_at_random_moments_nothing_is_lost_or_doubled(tmp_path: Path) -> 
         assert child.stdout is not None
         line = child.stdout.readline()
         assert line, child.stderr.read() if child.stderr else ""
-        time.sleep(dice.uniform(0, 0.4))
+        for _ in range(dice.randrange(5)):
+            line += child.stdout.readline()
+        time.sleep(dice.uniform(0, 0.1))
         child.send_signal(signal.SIGKILL)
         rest, _said = child.communicate()
         frames = [int(n) for n in (line + rest).split()]
@@ -91,7 +93,7 @@ def test_killed_at_random_moments_nothing_is_lost_or_doubled(tmp_path: Path) -> 
         found = uids_by_search(tmp_path)
         assert set(found.values()) == {1}
         assert set(found) == {sample.uid(f"event {n}") for n in range((offset + 1) * ROWS)}
-    assert acknowledged > 30
+    assert acknowledged > 20
 
 
 def test_readers_see_one_moment_while_the_writer_commits_and_merges(tmp_path: Path) -> None:
