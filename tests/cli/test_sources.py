@@ -107,3 +107,14 @@ def test_try_takes_times_in_the_zone_of_the_platform(tmp_path: Path, zone: str, 
 def test_try_ends_with_1_when_a_record_was_rejected(tmp_path: Path, mixed: Path) -> None:
     assert _run(tmp_path, "try", str(mixed)).exit_code == 1
     assert _run(tmp_path, "try", str(mixed), "--json").exit_code == 1
+
+
+def test_what_nothing_recognises_is_offered_to_the_sources_that_can_read_it(tmp_path: Path) -> None:
+    bare = {"time": "2026-05-20T01:00:00Z", "class_uid": 3002, "activity_id": 1, "user": {"name": "taro"}}
+    path = tmp_path / "bare.json"
+    path.write_text("".join(json.dumps(bare | {"n": n}) + "\n" for n in range(3)))
+    tried = json.loads(_run(tmp_path, "try", str(path), "--json").output)
+    assert tried["events"] == 0
+    assert [(one["code"], one["count"]) for one in tried["rejects"]] == [("unknown-format", 3)]
+    assert tried["offers"] == {"ocsf": {"share": 1.0, "values": 1.0}}
+    assert "ocsf: 100% of 3 records" in _run(tmp_path, "try", str(path)).output

@@ -200,6 +200,12 @@ async def test_a_full_journal_is_503_and_acknowledges_nothing(tmp_path: Path) ->
         asked = json.dumps({"acks": [said["ackId"], said["ackId"] + 1]}).encode()
         _, acks, _ = await ask(server, "POST", "/services/collector/ack?channel=c", asked)
         assert acks == {"acks": {str(said["ackId"]): True, str(said["ackId"] + 1): False}}
+    (tmp_path / "again").mkdir()
+    async with receiver(tmp_path / "again") as server:  # as after a crash: what was acknowledged stays so
+        _, acks, _ = await ask(server, "POST", "/services/collector/ack?channel=c", asked)
+        assert acks["acks"][str(said["ackId"])] is True
+        _, acks, _ = await ask(server, "POST", "/services/collector/ack?channel=c", b'{"acks":[0,7]}')
+        assert acks == {"acks": {"0": False, "7": False}}
 
 
 async def test_hec_malformed_and_oversized(tmp_path: Path) -> None:

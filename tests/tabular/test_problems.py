@@ -222,3 +222,14 @@ def test_every_template_can_be_imported() -> None:
 
 def test_a_row_is_plain_data() -> None:
     assert Row(2, {"a": None}, {}).number == 2
+
+
+def test_a_problem_hides_no_other_of_the_same_row_or_of_the_next() -> None:
+    head = "person_id,name,email,role_class,country,prefecture,zone,employment_start,employment_end\n"
+    rest = "関 守,a@example.jp,office,JP,東京都,Asia/Tokyo"
+    twice = f"emp5,{rest},2026-04-01,2026-03-01\nemp5,{rest},2026-04-01,\n"
+    found = planned("people", (head + twice).encode()).problems
+    assert [(p.row, p.column) for p in found] == [(2, "employment_end"), (3, "employment_start")]
+    nameless = f",{rest.replace('office', 'boss')},2026-04-01,2026-03-01\n"
+    found = planned("people", (head + nameless).encode()).problems
+    assert {p.column for p in found} == {"person_id", "role_class", "employment_end"}

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
+import pyarrow as pa
 
 from sekisho import wiring
 from sekisho.cli.main import Global
@@ -18,9 +20,9 @@ from sekisho.collect.intake import printable
 from sekisho.contract import Content
 from sekisho.contract.discovery import cases_of
 from sekisho.contract.source import AnySource, Json, Lines
-from sekisho.model import Frame, Records, Refused
+from sekisho.model import Frame, Records, Refused, Reject
 from sekisho.normalise import Normaliser
-from sekisho.ocsf import CLASSES
+from sekisho.ocsf import CLASSES, MAPPED
 
 
 @click.group(name="sources", short_help="Log sources: list, show, try a file.")
@@ -74,6 +76,12 @@ def show(obj: Global, source_id: str, as_json: bool) -> None:
     click.echo(f"  file         {path} ({plain['cases']} cases)")
 
 
+#: Records that no source recognises; so many are tried with each of them.
+_UNKNOWN = "unknown-format"
+_OFFERED = 100
+_TEXTS = [column.name for column in MAPPED if column.type == pa.string()] + ["raw"]
+
+
 @dataclass
 class Tried:
     """What became of the records of a file. ``unmapped`` counts top-level names left over."""
@@ -86,7 +94,23 @@ class Tried:
     unmapped: Counter[str] = field(default_factory=Counter)
     formats: set[str] = field(default_factory=set)
     troubles: list[str] = field(default_factory=list)
+    #: records that no source recognises, the first ones
+    unknown: list[Records] = field(default_factory=list)
+    #: what those would be under another label: (share that become events, values of the record
+    #: that stand in columns, on average)
+    offers: dict[str, tuple[float, float]] = field(default_factory=dict)
     first: dict[str, Any] = field(default_factory=dict)
+
+    def reject(self, reject: Reject, records: Records) -> None:
+        self.resembled.update(reject.candidates)
+        if reject.code != _UNKNOWN:
+            self.rejects[reject.code, reject.why] += 1
+            return
+        said = next((why for code, why in self.rejects if code == _UNKNOWN), reject.why)
+        self.rejects[_UNKNOWN, said] += 1
+        if len(self.unknown) < _OFFERED:
+            body = records.bodies[reject.offset.index]
+            self.unknown.append(msgspec.structs.replace(records, bodies=(body,)))
 
     def confidence(self, source: str) -> float:
         """Share of the records that became events of this source and no other, 0 to 1."""
@@ -134,12 +158,39 @@ def attempt(content: Content, path: Path, source_id: str, limit: int, now: int, 
             tried.kinds[_kind(row["class_uid"], row["activity_id"])] += 1
             tried.unmapped.update(_leaves(row["unmapped"]))
         for reject in result.rejects:
-            tried.rejects[reject.code, reject.why] += 1
-            tried.resembled.update(reject.candidates)
+            tried.reject(reject, records)
         if not tried.first and result.events.num_rows:
             first = result.events.slice(0, 1).to_pylist()[0]
             tried.first = {name: value for name, value in first.items() if value is not None}
+    if tried.unknown:
+        tried.offers = _offers(content, normaliser, tried.unknown)
     return tried
+
+
+def _offers(
+    content: Content, normaliser: Normaliser, unknown: list[Records]
+) -> dict[str, tuple[float, float]]:
+    """What each source makes of records that none recognises, by its id; best first."""
+    found: dict[str, tuple[float, float]] = {}
+    for source in content.sources.values():
+        if source.internal or source.recognise.fallback_for:
+            continue
+        frames = [
+            Frame(number, msgspec.structs.replace(records, source=source.id))
+            for number, records in enumerate(unknown)
+        ]
+        taken = [_taken(event) for event in normaliser.batch(frames).events.select(_TEXTS).to_pylist()]
+        if sum(taken):
+            found[source.id] = (len(taken) / len(unknown), sum(taken) / len(taken))
+    return dict(sorted(found.items(), key=lambda offer: offer[1], reverse=True))
+
+
+def _taken(event: dict[str, Any]) -> int:
+    """How many texts of the record stand in columns of their own (the whole as a message is none)."""
+    raw = event["raw"]
+    return sum(
+        1 for name, value in event.items() if name not in ("raw", "message") and value and value in raw
+    )
 
 
 def _records(tried: Tried, path: Path, source_id: str, limit: int, now: int) -> Iterator[Records]:
@@ -215,6 +266,9 @@ def _tried(tried: Tried) -> dict[str, Any]:
         "kinds": dict(tried.kinds.most_common()),
         "unmapped": dict(tried.unmapped.most_common()),
         "rejects": [{"code": c, "why": w, "count": n} for (c, w), n in tried.rejects.most_common()],
+        "offers": {
+            name: {"share": share, "values": values} for name, (share, values) in tried.offers.items()
+        },
         "resembles": dict(tried.resembled.most_common()),
         "troubles": tried.troubles,
         "first": tried.first,
@@ -225,6 +279,10 @@ def _print(tried: Tried, source_id: str) -> None:
     click.echo(f"{tried.records} records ({', '.join(sorted(tried.formats)) or 'empty'})")
     if not tried.sources and source_id == "auto":
         click.echo("no source recognises it; `sekisho new source ID` starts one")
+    if tried.offers:
+        click.echo("what no source recognises could be read as (see the event with --source ID --event):")
+        for name, (share, values) in list(tried.offers.items())[:5]:
+            click.echo(f"  {name}: {share:.0%} of {len(tried.unknown)} records, {values:.0f} values each")
     for name, count in tried.sources.most_common():
         click.echo(f"  {name}: {count} events, confidence {tried.confidence(name):.0%}")
     _section("what happened", tried.kinds)

@@ -14,7 +14,8 @@ After Splunk's public documentation of HEC's endpoints and codes. What a sender 
   400 is final for every client and shows in its log.
 
 Indexer acknowledgement: every answer comes after the journal has made the records durable, so an id
-in ``ackId`` is true from its birth, and ``ack`` is true for every id given out since the start.
+in ``ackId`` is true from its birth. Ids are the microseconds of the start, counted on; ``ack`` is true for
+every id given out, by this process or one before, so that who asks after a restart does not send again.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ RECEIVER = "hec"
 _EVENT = ("/services/collector", "/services/collector/event", "/services/collector/event/1.0")
 _RAW = ("/services/collector/raw", "/services/collector/raw/1.0")
 _ACK = ("/services/collector/ack",)
+#: No process ever gave a smaller id (2020 in microseconds).
+_EARLIEST_ACK = 1_577_836_800_000_000
 _HEALTH = ("/services/collector/health", "/services/collector/health/1.0")
 #: HEC's codes for reasons of refusal; any other reason is code 6 (400) or 8 (the rest).
 _CODES = {
@@ -107,7 +110,7 @@ class Hec:
     def __init__(self, reception: Reception) -> None:
         self._reception = reception
         # Ids of an earlier run must not be taken for ours: they begin at the time of the start (µs).
-        self._first_ack = self._next_ack = reception.now() // 1000
+        self._next_ack = reception.now() // 1000
 
     def routes(self) -> list[web.RouteDef]:
         found: list[web.RouteDef] = [web.get(path, health) for path in _HEALTH]
@@ -212,7 +215,7 @@ class Hec:
             asked = objects.decoded(body.data, _asked).value
         if asked is None:
             raise Refusal(400, "not-json", 'expected {"acks": [0, 1]}')
-        known = range(self._first_ack, self._next_ack)
+        known = range(_EARLIEST_ACK, self._next_ack)
         return web.json_response({"acks": {str(number): number in known for number in asked.acks}})
 
 

@@ -54,7 +54,7 @@ class _Span(NamedTuple):
 
     def meets(self, other: _Span) -> bool:
         first, second = (self, other) if self.start <= other.start else (other, self)
-        return first.end is None or first.end > second.start
+        return first.start == second.start or first.end is None or first.end > second.start
 
 
 def plan(
@@ -66,7 +66,7 @@ def plan(
     rows, problems = _completed(table, parsed, by_key)
     needed = (*table.key, *table.interval)
     placed = [r for r in parsed.faulty if all(n in r.values or n not in r.given for n in needed)]
-    problems += _intervals(table, [*rows, *placed])
+    problems += _intervals(table, [*rows, *parsed.faulty])
     keys = {_key(table, row.values) for row in (*rows, *placed)}
     rest = [item for item in stored if _key(table, item.values) not in keys]
     closed, withdrawn, kept = _missing(table, rest, rows, now) if complete else ([], [], rest)

@@ -443,7 +443,7 @@ SOURCE = Source(
         # one literal in front ("vent") keeps the search fast: flat JSON, evtx tools, event XML, Winlogbeat
         pattern=re.compile(
             rb'vent(?:I[Dd]"\s*:\s*"?\d{1,5}[\s",}]|(?<="Event)"\s*:\s*\{\s*"(?:[#@]attributes|System|xmlns)|(?<=<Event)[\s>]'
-            rb'|(?<="winevent)log")'
+            rb'|(?<="winevent)log")|"winlog"\s*:\s*\{'
         ),
         sourcetypes=("WinEventLog", "XmlWinEventLog", "wineventlog", "xmlwineventlog"),
         rank=10,
