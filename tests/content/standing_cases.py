@@ -46,13 +46,12 @@ def _reject(settings: Settings, rejects: Any) -> None:
     if not rejects:
         return
     held = Rejects(settings.journal_dir)
-    frame = 0
-    for each in rejects:
+    for frame, each in enumerate(rejects):
         moment = int(streams.at(each["at"]).timestamp() * 1e9)
         held.add(
-            [Reject(Offset(frame, n), each["source"], each["code"], "made") for n in range(each["n"])], {frame: moment}
+            [Reject(Offset(frame, n), each["source"], each["code"], "made") for n in range(each["n"])],
+            {frame: moment},
         )
-        frame += 1
     held.close()
 
 
@@ -74,6 +73,6 @@ def check(rule: StandingRule, file: Mapping[str, Any], case: Mapping[str, Any], 
             assert getattr(finding, name) == promised[name]
     said = finding.what.ja + finding.what.en
     for part in promised.get("says", ()):
-        assert part in said, f"{part!r} is not said: {said}"
+        assert str(part) in said, f"{part!r} is not said: {said}"
     assert "{" not in said, f"a fact is missing: {said}"
     assert not any(piece.event_uid.startswith("unreadable") for piece in finding.evidence)

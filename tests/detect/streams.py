@@ -40,9 +40,10 @@ def _inside(stream: Mapping[str, Any], moment: datetime) -> bool:
 
 
 def expand(stream: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """One row for each event. ``every`` from ``from`` until before ``to``, on ``days`` (0 = Monday), in ``hours``, not in
-    ``except``; ``delay`` to the receipt (default 2s); ``sequence``: the first record number, of which those of ``skip``
-    ([low, high] pairs) are left out."""
+    """One row for each event. ``every`` from ``from`` until before ``to``, on ``days`` (0 = Monday), in
+    ``hours``, not in
+    ``except``; ``delay`` to the receipt (default 2s); ``sequence``: the first record number, of which those
+    of ``skip`` ([low, high] pairs) are left out."""
     columns = {name: value for name, value in stream.items() if name not in _OWN}
     rows = []
     moment, end = at(stream["from"]), at(stream["to"])

@@ -1,8 +1,8 @@
 """Finds the content files, loads them, and is loud: every problem of every file at once.
 
 ``content/sources/<stem>.py`` with ``SOURCE`` and ``<stem>.cases/``; ``content/rules/<group>/<stem>.py``
-with ``RULE`` (a ``Rule`` or a ``StandingRule``), or ``<stem>.yml`` (Sigma, compiled by ``sekisho.detect``), and ``<stem>.cases.yml``.
-A file's stem is its id with ``_`` for ``-``.
+with ``RULE`` (a ``Rule`` or a ``StandingRule``), or ``<stem>.yml`` (Sigma, compiled by ``sekisho.detect``),
+and ``<stem>.cases.yml``. A file's stem is its id with ``_`` for ``-``.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ CONTENT = Path(__file__).resolve().parents[1] / "content"
 
 @dataclass(frozen=True)
 class Content:
-    """``sources``, ``rules`` and ``standing`` rules by id, ``sigma`` the Sigma files by rule id (raw), ``files`` the file of
-    each source (``source/<id>``) and rule (``rule/<id>``)."""
+    """``sources``, ``rules`` and ``standing`` rules by id, ``sigma`` the Sigma files by rule id (raw),
+    ``files`` the file of each source (``source/<id>``) and rule (``rule/<id>``)."""
 
     root: Path
     sources: Mapping[str, AnySource]

@@ -99,7 +99,8 @@ class Hole(NamedTuple):
 
 
 class Shift(NamedTuple):
-    """The clock of a host moved: ``by`` seconds (positive: its records are dated too early, the clock is behind).
+    """The clock of a host moved: ``by`` seconds (positive: its records are dated too early, the clock is
+    behind).
 
     ``usual``  usual seconds from the time of a record to its receipt
     """

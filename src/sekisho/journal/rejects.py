@@ -97,9 +97,11 @@ class Rejects:
         return [(str(s), str(c), int(n)) for s, c, n in rows]
 
     def by_hour(self, since: int) -> list[tuple[str, str, int, int, Offset, int]]:
-        """(source, code, hour since 1970, number, first, its receipt in ns) of those received since then (ns)."""
+        """(source, code, hour since 1970, number, first, its receipt in ns) of those received since then
+        (ns)."""
         rows = self._db.execute(
-            "SELECT source, code, received_at / 3600000000000, count(*), min(frame * ? + idx), min(received_at)"
+            "SELECT source, code, received_at / 3600000000000, count(*), min(frame * ? + idx),"
+            " min(received_at)"
             " FROM rejects WHERE received_at >= ? GROUP BY 1, 2, 3",
             (RECORDS_PER_FRAME, since),
         )

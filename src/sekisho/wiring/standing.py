@@ -1,4 +1,5 @@
-"""Standing rules at work: the digest follows the lake, the rules are asked, the alerts follow what they state."""
+"""Standing rules at work: the digest follows the lake, the rules are asked, the alerts follow what they
+state."""
 
 from __future__ import annotations
 
@@ -36,7 +37,8 @@ log = logging.getLogger(__name__)
 #: Events that are read at once: bounds the memory of a rebuild.
 CHUNK = 400_000
 EVERY_SECONDS = 60.0
-#: A collector must have run so long before "nothing came" is taken for silence: shippers first send what waited.
+#: A collector must have run so long before "nothing came" is taken for silence: shippers first send what
+#: waited.
 SETTLE_SECONDS = 900.0
 _WEEK_NS = 14 * 86_400 * 1_000_000_000
 _DAY = 86_400_000_000
@@ -102,7 +104,9 @@ class Standing:
             first = self._digest.state("offset") is None
             done = self._follow(engine, stored, high, progress)
             if self._known(total, beyond) != 0:
-                if not first:  # stored late at an old place (rejects tried again), or read while it was rewritten
+                if (
+                    not first
+                ):  # stored late at an old place (rejects tried again), or read while it was rewritten
                     with self._digest.writing():
                         self._digest.clear()
                     done = self._follow(engine, stored, high, progress)
@@ -118,7 +122,9 @@ class Standing:
         """Stored events that the digest does not have: 0 if it goes with the lake."""
         return total - beyond - (self._digest.state("events") or 0) - (self._digest.state("base") or 0)
 
-    def _follow(self, engine: Engine, stored: reader.Snapshot, high: int, progress: Callable[[int], None]) -> int:
+    def _follow(
+        self, engine: Engine, stored: reader.Snapshot, high: int, progress: Callable[[int], None]
+    ) -> int:
         low = self._digest.state("offset")
         low = -1 if low is None else low
         if high < low:  # another lake
@@ -143,8 +149,8 @@ class Standing:
     def look(
         self, at: datetime, *, upto: datetime | None = None, since: datetime | None = None
     ) -> list[Judgement]:
-        """Bring the digest up to date and ask the rules. ``upto``: up to when everything that arrived is stored
-        (default: what the running platform shows, else the newest receipt)."""
+        """Bring the digest up to date and ask the rules. ``upto``: up to when everything that arrived is
+        stored (default: what the running platform shows, else the newest receipt)."""
         self.refresh(at)
         end = self._upto(at) if upto is None else _micros(upto)
         with DuckDBs(self._settings) as engine:
@@ -163,7 +169,9 @@ class Standing:
         from sekisho.modules.alerts import channels, standing
 
         to = channels.channels(self._settings.notify)
-        raised, restated, withdrawn = 0, [], []
+        raised = 0
+        restated: list[str] = []
+        withdrawn: list[str] = []
         for judged in judgements:
             followed = standing.follow(
                 judged.rule,
@@ -199,7 +207,8 @@ class Standing:
         return datetime.fromtimestamp(micros / 1e6, self._zone).date().isoformat()
 
     def _upto(self, at: datetime) -> int:
-        """Now, if the collector has run for a while and nothing waits; else the newest receipt that is stored."""
+        """Now, if the collector has run for a while and nothing waits; else the newest receipt that is
+        stored."""
         newest = min(self._digest.state("newest") or 0, _micros(at))
         collect = status.read(self._settings.run_dir, "collect")
         pipeline = status.read(self._settings.run_dir, "pipeline")
@@ -225,7 +234,10 @@ class Standing:
                 hour,
                 n,
                 Evidence(
-                    datetime.fromtimestamp(at / 1e9, UTC), f"reject {first}", source, (("code", code), ("rejects", str(n)))
+                    datetime.fromtimestamp(at / 1e9, UTC),
+                    f"reject {first}",
+                    source,
+                    (("code", code), ("rejects", str(n))),
                 ),
             )
             for source, code, hour, n, first, at in rows

@@ -1,8 +1,8 @@
 """Delays from event to receipt -> clocks that moved. Pure.
 
-A record cannot arrive before it was written, so a clock that is ahead shows at once. One that is behind looks like a late
-delivery; what tells them apart is that *every* record of an hour and of the next one is late by the same time, while a
-backlog comes in with all delays and runs out.
+A record cannot arrive before it was written, so a clock that is ahead shows at once. One that is behind
+looks like a late delivery; what tells them apart is that *every* record of an hour and of the next one is
+late by the same time, while a backlog comes in with all delays and runs out.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The digest: what standing rules need of all stored events, small, rebuilt from the lake at any time.
 
 One SQLite file. Everything in it adds up: events are read once, by their place in the journal, in spans
-``low < journal_offset <= high`` that follow each other. It is never the truth; without it the lake is read again.
+``low < journal_offset <= high`` that follow each other. It is never the truth; without it the lake is read
+again.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ CREATE TABLE days (
     source TEXT, host TEXT, asset TEXT, day INTEGER, masks BLOB NOT NULL, n INTEGER NOT NULL,
     PRIMARY KEY (source, host, asset, day)
 ) WITHOUT ROWID;
-CREATE TABLE first_seen (source TEXT, host TEXT, day INTEGER NOT NULL, PRIMARY KEY (source, host)) WITHOUT ROWID;
+CREATE TABLE first_seen (source TEXT, host TEXT, day INTEGER NOT NULL, PRIMARY KEY (source, host)) WITHOUT
+  ROWID;
 CREATE TABLE receipts (day INTEGER PRIMARY KEY, masks BLOB NOT NULL);
 CREATE TABLE arrivals (
     source TEXT, hour INTEGER, n INTEGER NOT NULL, PRIMARY KEY (source, hour)
@@ -57,7 +59,18 @@ CREATE TABLE marks (
 ) WITHOUT ROWID;
 CREATE TABLE records (key TEXT PRIMARY KEY, time INTEGER, uid TEXT NOT NULL, seen INTEGER) WITHOUT ROWID;
 """
-_TABLES = ("days", "first_seen", "receipts", "arrivals", "delays", "runs", "selections", "marks", "records", "state")
+_TABLES = (
+    "days",
+    "first_seen",
+    "receipts",
+    "arrivals",
+    "delays",
+    "runs",
+    "selections",
+    "marks",
+    "records",
+    "state",
+)
 _DELAY_DAYS = 15
 _MARKS_KEPT = 20_000
 
@@ -173,9 +186,12 @@ class Digest:
             if held is not None:
                 masks |= np.frombuffer(held[0], np.uint16)
                 sums[key] += held[1]
-            self._db.execute("INSERT OR REPLACE INTO days VALUES (?, ?, ?, ?, ?, ?)", (*key, masks.tobytes(), sums[key]))
             self._db.execute(
-                "INSERT INTO first_seen VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET day = min(day, excluded.day)",
+                "INSERT OR REPLACE INTO days VALUES (?, ?, ?, ?, ?, ?)", (*key, masks.tobytes(), sums[key])
+            )
+            self._db.execute(
+                "INSERT INTO first_seen VALUES (?, ?, ?)"
+                " ON CONFLICT DO UPDATE SET day = min(day, excluded.day)",
                 (key[0], key[1], key[3]),
             )
 
@@ -216,7 +232,9 @@ class Digest:
             held = [
                 Run(*found)
                 for found in self._db.execute(
-                    "SELECT low, high, low_time, high_time, n FROM runs WHERE source = ? AND host = ? AND log = ?", log
+                    "SELECT low, high, low_time, high_time, n FROM runs"
+                    " WHERE source = ? AND host = ? AND log = ?",
+                    log,
                 )
             ]
             joined = join([*held, *runs])
@@ -224,7 +242,9 @@ class Digest:
             if len(joined) > RUNS_KEPT:
                 self._db.execute("INSERT OR IGNORE INTO selections VALUES (?, ?, ?)", log)
                 joined = joined[-RUNS_KEPT // 2 :]
-            self._db.executemany("INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?)", [(*log, *run) for run in joined])
+            self._db.executemany(
+                "INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?)", [(*log, *run) for run in joined]
+            )
 
     def prune(self, now: int) -> None:
         """Forget what no rule looks at any more. Within ``writing``."""
@@ -235,7 +255,8 @@ class Digest:
         self._db.execute("DELETE FROM delays WHERE hour < ?", ((day - _DELAY_DAYS) * _HOURS,))
         self._db.execute("DELETE FROM runs WHERE high_time < ?", ((day - KEPT_DAYS) * 86_400_000_000,))
         self._db.execute(
-            "DELETE FROM marks WHERE uid NOT IN (SELECT uid FROM marks ORDER BY time DESC LIMIT ?)", (_MARKS_KEPT,)
+            "DELETE FROM marks WHERE uid NOT IN (SELECT uid FROM marks ORDER BY time DESC LIMIT ?)",
+            (_MARKS_KEPT,),
         )
         self._db.execute("DELETE FROM records WHERE seen < ?", ((day - KEPT_DAYS) * 86_400_000_000,))
 
@@ -243,8 +264,10 @@ class Digest:
 
     def days(self, since: int) -> list[Day]:
         """From day ``since`` on."""
-        rows = self._db.execute("SELECT source, host, asset, day, masks, n FROM days WHERE day >= ?", (since,))
-        return [Day(*row[:4], np.frombuffer(row[4], np.uint16), row[5]) for row in rows]
+        rows = self._db.execute(
+            "SELECT source, host, asset, day, masks, n FROM days WHERE day >= ?", (since,)
+        )
+        return [Day(row[0], row[1], row[2], row[3], np.frombuffer(row[4], np.uint16), row[5]) for row in rows]
 
     def first_days(self) -> dict[tuple[str, str], int]:
         """The day on which a host of a source was first seen."""
@@ -269,8 +292,11 @@ class Digest:
     def selections(self) -> set[tuple[str, str, str]]:
         return {(a, b, c) for a, b, c in self._db.execute("SELECT * FROM selections")}
 
-    def unusual_delays(self, ahead: int, behind: int) -> dict[tuple[str, str], list[tuple[int, int, int, int]]]:
-        """(hour, least, most, n) of hosts that had an hour with a delay below ``ahead`` or above ``behind`` µs."""
+    def unusual_delays(
+        self, ahead: int, behind: int
+    ) -> dict[tuple[str, str], list[tuple[int, int, int, int]]]:
+        """(hour, least, most, n) of hosts that had an hour with a delay below ``ahead`` or above ``behind``
+        µs."""
         found: dict[tuple[str, str], list[tuple[int, int, int, int]]] = defaultdict(list)
         rows = self._db.execute(
             "SELECT source, host, hour, least, most, n FROM delays WHERE (source, host) IN"
@@ -284,8 +310,9 @@ class Digest:
     def marks(self, kinds: Sequence[str]) -> list[tuple[Any, ...]]:
         places = ", ".join("?" * len(kinds))
         return self._db.execute(
-            "SELECT kind, time, uid, source, host, device, code, actor, actor_uid, process, text FROM marks"
-            f" WHERE kind IN ({places}) ORDER BY time, uid",  # noqa: S608 - placeholders
+            "SELECT kind, time, uid, source, host, device, code, actor, actor_uid, process, text"  # noqa: S608 - marks
+            " FROM marks"
+            f" WHERE kind IN ({places}) ORDER BY time, uid",
             tuple(kinds),
         ).fetchall()
 
@@ -298,7 +325,8 @@ class Digest:
 
 
 def join(runs: Iterable[Run]) -> list[Run]:
-    """Runs in order of time; those whose numbers follow each other, or overlap in time and number, are one."""
+    """Runs in order of time; those whose numbers follow each other, or overlap in time and number, are
+    one."""
     joined: list[Run] = []
     for run in sorted(runs, key=lambda run: (run.low_time, run.low)):
         place = _place(joined, run)

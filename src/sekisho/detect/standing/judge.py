@@ -10,7 +10,8 @@ from sekisho.model import Finding
 
 
 class Judgement(NamedTuple):
-    """Of one rule: everything that it states about the time from ``since`` to ``upto`` (µs since 1970 UTC)."""
+    """Of one rule: everything that it states about the time from ``since`` to ``upto`` (µs since 1970
+    UTC)."""
 
     rule: str
     findings: list[Finding]

@@ -1,4 +1,5 @@
-"""The digest's days as lanes: for each source, and each host of it, the stretches of 5 minutes with a record."""
+"""The digest's days as lanes: for each source, and each host of it, the stretches of 5 minutes with a
+record."""
 
 from __future__ import annotations
 
@@ -14,6 +15,12 @@ from sekisho.detect.standing.silence import SLOT, SLOTS, Bools, Ints
 
 DAY = 86_400_000_000  # µs
 _BITS = np.arange(SLOTS, dtype=np.uint16)
+
+
+def hours_of(flags: Bools) -> Bools:
+    """Hours with at least one active slot."""
+    found: Bools = np.asarray(flags.reshape(-1, SLOTS).any(axis=1), np.bool_)
+    return found
 
 
 class Calendar:

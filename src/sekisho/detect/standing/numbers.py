@@ -1,7 +1,7 @@
 """Runs of record numbers -> the holes between them. Pure.
 
-A Windows log numbers its records without a gap (EventRecordID); RFC 5424, 7.3.1 asks a sender to count its messages
-(``meta sequenceId``), from 1 at each start and after 2147483647.
+A Windows log numbers its records without a gap (EventRecordID); RFC 5424, 7.3.1 asks a sender to count its
+messages (``meta sequenceId``), from 1 at each start and after 2147483647.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from sekisho.detect.standing.digest import Run
 
-#: A log with shorter runs than this (records, on average) is a selection: a shipper leaves records out on purpose.
+#: A log with shorter runs than this (records, on average) is a selection: a shipper leaves records out on
+#: purpose.
 _RUN = 20
 #: A log with fewer records is not judged.
 _FEW = 40

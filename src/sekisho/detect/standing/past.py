@@ -13,7 +13,7 @@ import numpy as np
 from sekisho.contract.standing import Hole, Mark, Mute, Rise, Shift, Silence, Spot, Unjudged
 from sekisho.detect.standing import clocks, numbers
 from sekisho.detect.standing.digest import Digest, Masks, Run
-from sekisho.detect.standing.lanes import DAY, Calendar, Lanes
+from sekisho.detect.standing.lanes import DAY, Calendar, Lanes, hours_of
 from sekisho.detect.standing.rises import Rejected, rises
 from sekisho.detect.standing.silence import HOUR, SLOT, SLOTS, Bools, Gap, Usual
 from sekisho.model import Evidence
@@ -53,8 +53,12 @@ class StoredPast:
         self.zone = seen.zone
         self.upto = seen.upto
         asked = seen.upto - JUDGED_DAYS * DAY if seen.since is None else seen.since
-        begin = datetime.fromtimestamp(asked / 1e6, seen.zone).replace(hour=0, minute=0, second=0, microsecond=0)
-        self.since = int(begin.timestamp()) * 1_000_000  # whole local days: what is settled stays as it was said
+        begin = datetime.fromtimestamp(asked / 1e6, seen.zone).replace(
+            hour=0, minute=0, second=0, microsecond=0
+        )
+        self.since = (
+            int(begin.timestamp()) * 1_000_000
+        )  # whole local days: what is settled stays as it was said
         self._digest = digest
         self._seen = seen
         last = seen.upto // DAY
@@ -113,7 +117,9 @@ class StoredPast:
         found += self._everything(first)
         return found, unjudged
 
-    def _silence(self, source: str, host: str, gap: Gap, *, people: bool = False, alone: bool = False) -> Silence:
+    def _silence(
+        self, source: str, host: str, gap: Gap, *, people: bool = False, alone: bool = False
+    ) -> Silence:
         since = self._calendar.time(gap.start)
         until = None if gap.open else self._calendar.time(gap.end)
         spot = Spot(source, host or None, since - SLOT, since)
@@ -126,7 +132,8 @@ class StoredPast:
         return [name for name in self._usual if name != source and self._people(name)]
 
     def _quiet_day(self, source: str, gap: Gap) -> bool:
-        """Most of the other sources that follow people's days are quiet too: a public holiday looks like this."""
+        """Most of the other sources that follow people's days are quiet too: a public holiday looks like
+        this."""
         quiet = judged = 0
         for name in self._peers(source):
             usual = self._usual[name]
@@ -176,11 +183,11 @@ class StoredPast:
         unjudged: list[Unjudged] = []
         for device, lanes in sorted(self._lanes.devices.items()):
             for source in sorted(set(sources) & set(lanes)):
-                here = self._calendar.flags(lanes[source]).reshape(-1, SLOTS).any(axis=1)
+                here = hours_of(self._calendar.flags(lanes[source]))
                 life = np.zeros(len(here), np.bool_)
                 for other, masks in lanes.items():
                     if other != source:
-                        life |= self._calendar.flags(masks).reshape(-1, SLOTS).any(axis=1)
+                        life |= hours_of(self._calendar.flags(masks))
                 if life.sum() < _LIFE_HOURS:
                     reason = "the device is hardly seen in other sources: whether it lives is not known"
                     unjudged.append(Unjudged(f"{device} {source}", reason))
@@ -206,14 +213,20 @@ class StoredPast:
             yield self._told(device, source, start, stop if stop < end else None, (hours, share, of), inside)
 
     def _told(
-        self, device: str, source: str, start: int, stop: int | None, sums: tuple[int, float, int], inside: Bools
+        self,
+        device: str,
+        source: str,
+        start: int,
+        stop: int | None,
+        sums: tuple[int, float, int],
+        inside: Bools,
     ) -> Mute:
         base = self._calendar.base * DAY
         lanes = self._lanes.devices[device]
         place = start + 1 + int(np.argmax(inside))
         lived = []
         for other, masks in sorted(lanes.items()):
-            hours = self._calendar.flags(masks).reshape(-1, SLOTS).any(axis=1)[start + 1 : start + 1 + len(inside)]
+            hours = hours_of(self._calendar.flags(masks))[start + 1 : start + 1 + len(inside)]
             if other != source and hours.any():
                 lived.append(other)
         hosts = [host for host, asset in self._lanes.device_of.items() if asset == device] or [device]
@@ -252,7 +265,9 @@ class StoredPast:
 
     @staticmethod
     def _speaks(
-        key: tuple[str, str, str], logs: Mapping[tuple[str, str, str], list[Run]], selections: Collection[object]
+        key: tuple[str, str, str],
+        logs: Mapping[tuple[str, str, str], list[Run]],
+        selections: Collection[object],
     ) -> bool:
         """A sender counts over the whole host or for each program: of the two views the whole one speaks."""
         source, host, log = key
@@ -276,7 +291,9 @@ class StoredPast:
         found: list[Shift] = []
         unjudged: list[Unjudged] = []
         since = self.since // HOUR
-        for (source, host), hours in sorted(self._digest.unusual_delays(-clocks.AHEAD, clocks.BEHIND).items()):
+        for (source, host), hours in sorted(
+            self._digest.unusual_delays(-clocks.AHEAD, clocks.BEHIND).items()
+        ):
             if clocks.too_short(hours):
                 unjudged.append(Unjudged(f"{host} {source}".strip(), "too few hours to know the usual delay"))
             for move in clocks.moved(hours, since):
@@ -300,4 +317,6 @@ class StoredPast:
         if known is not None:
             return known
         at = datetime.fromtimestamp(spot.low / 1e6, UTC)
-        return Evidence(at, f"unreadable {spot.source} {spot.low}", spot.source, (("note", "record not readable"),))
+        return Evidence(
+            at, f"unreadable {spot.source} {spot.low}", spot.source, (("note", "record not readable"),)
+        )

@@ -29,22 +29,26 @@ FROM (
   FROM events WHERE {_SPAN}
 )
 GROUP BY ALL
-"""
+"""  # noqa: S608 - constants
 
 #: Runs of consecutive record numbers, by log. The number of a Windows event counts in its channel; that of
-#: RFC 5424 counts over what one sender sends, a whole host or one program: both are kept, the denser one speaks.
+#: RFC 5424 counts over what one sender sends, a whole host or one program: both are kept, the denser one
+#: speaks.
 RUNS = f"""
-SELECT source, host, log, min(seq) AS low, max(seq) AS high, min(t) AS low_time, max(t) AS high_time, count(*) AS n
+SELECT source, host, log, min(seq) AS low, max(seq) AS high, min(t) AS low_time, max(t) AS high_time,
+  count(*) AS n
 FROM (
   SELECT *, seq - row_number() OVER (PARTITION BY source, host, log, epoch ORDER BY seq) AS run
   FROM (
     SELECT source, host, log, epoch, seq, min(t) AS t
     FROM (
-      SELECT *, sum((seq * 2 < before)::INTEGER) OVER (PARTITION BY source, host, log ORDER BY t, seq) AS epoch
+      SELECT *, sum((seq * 2 < before)::INTEGER) OVER (PARTITION BY source, host, log ORDER BY t, seq) AS
+        epoch
       FROM (
         SELECT *, lag(seq, 1, 0) OVER (PARTITION BY source, host, log ORDER BY t, seq) AS before
         FROM (
-          SELECT CASE WHEN source IN ('windows', 'sysmon') THEN source ELSE 'syslog' END AS source, {_HOST} AS host,
+          SELECT CASE WHEN source IN ('windows', 'sysmon') THEN source ELSE 'syslog' END AS source, {_HOST}
+            AS host,
                  unnest(CASE WHEN source IN ('windows', 'sysmon') THEN [coalesce(metadata_log_name, '')]
                         ELSE ['', 'program ' || coalesce(metadata_log_provider, '')] END) AS log,
                  metadata_sequence AS seq, epoch_us(time) AS t
@@ -59,15 +63,18 @@ FROM (
 )
 GROUP BY source, host, log, epoch, run
 ORDER BY source, host, log, low_time, low
-"""
+"""  # noqa: S608 - constants
 
 #: Services of EDR sensors as Windows names them.
-_SENSORS = "('sense', 'windefend', 'csfalconservice', 'csagent', 'windows defender advanced threat protection service'," \
-    " 'microsoft defender antivirus service', 'crowdstrike falcon sensor service')"
+_SENSORS = (
+    "('sense', 'windefend', 'csfalconservice', 'csagent', 'crowdstrike falcon sensor service',"
+    " 'windows defender advanced threat protection service', 'microsoft defender antivirus service')"
+)
 
 #: Single events that explain an absence.
 MARKS = f"""
-SELECT kind, epoch_us(time) AS time, event_uid AS uid, source, host, asset, code, actor, actor_uid, process, told
+SELECT kind, epoch_us(time) AS time, event_uid AS uid, source, host, asset, code, actor, actor_uid, process,
+  told
 FROM (
   SELECT *, {_HOST} AS host, coalesce(device_asset, '') AS asset, coalesce(metadata_event_code, '') AS code,
          coalesce(actor_user_name, '') AS actor, coalesce(actor_user_uid, '') AS actor_uid,
@@ -82,14 +89,15 @@ FROM (
               WHEN metadata_log_provider = 'Service Control Manager' AND metadata_event_code = '7040'
                    AND lower(win_service_name) IN {_SENSORS} THEN 'sensor'
               WHEN source = 'edr_defender' AND metadata_event_code = 'TamperingAttempt' THEN 'sensor'
-              WHEN activity_name IN ('Shutdown', 'Shutdown Requested', 'Sleep', 'Standby Enter', 'Unexpected Shutdown')
+              WHEN activity_name IN ('Shutdown', 'Shutdown Requested', 'Sleep', 'Standby Enter', 'Unexpected
+                Shutdown')
                    THEN 'power'
          END AS kind
   FROM events
   WHERE {_SPAN} AND source <> 'sekisho' AND (class_uid IN (1008, 0, 201004, 6002))
 )
 WHERE kind IS NOT NULL
-"""
+"""  # noqa: S608 - constants
 
 
 class Read(NamedTuple):

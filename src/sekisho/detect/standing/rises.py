@@ -21,7 +21,8 @@ _WEEK = 168
 
 
 class Rejected(NamedTuple):
-    """Rejects of one source with one code, received in one hour (since 1970); ``first``: the first of them."""
+    """Rejects of one source with one code, received in one hour (since 1970); ``first``: the first of
+    them."""
 
     source: str
     code: str
@@ -33,8 +34,8 @@ class Rejected(NamedTuple):
 def rises(
     rejected: Iterable[Rejected], arrived: Mapping[tuple[str, int], int], since: int, upto: int
 ) -> Iterator[Rise]:
-    """Hours since <= hour < upto. ``arrived``: events by source and hour of receipt. The label ``auto`` stands for
-    records whose source nobody named: they are measured by all events."""
+    """Hours since <= hour < upto. ``arrived``: events by source and hour of receipt. The label ``auto``
+    stands for records whose source nobody named: they are measured by all events."""
     by_source: dict[str, dict[int, list[Rejected]]] = defaultdict(lambda: defaultdict(list))
     for row in rejected:
         by_source[row.source][row.hour].append(row)
@@ -47,7 +48,9 @@ def rises(
                 continue
             rows = hours[hour]
             bad, share = _share(source, hour, hours, arrived, everything)
-            before = sorted(_share(source, h, hours, arrived, everything)[1] for h in range(hour - _WEEK, hour))
+            before = sorted(
+                _share(source, h, hours, arrived, everything)[1] for h in range(hour - _WEEK, hour)
+            )
             usual = before[-2]
             if bad >= ENOUGH and share >= max(SHARE, TIMES * usual):
                 codes: Counter[str] = Counter()
@@ -58,7 +61,9 @@ def rises(
                 yield Rise(source, hour, bad, records, usual, tuple(codes.most_common(3)), first)
 
 
-def _events(source: str, hour: int, arrived: Mapping[tuple[str, int], int], everything: Mapping[int, int]) -> int:
+def _events(
+    source: str, hour: int, arrived: Mapping[tuple[str, int], int], everything: Mapping[int, int]
+) -> int:
     return everything.get(hour, 0) if source == "auto" else arrived.get((source, hour), 0)
 
 

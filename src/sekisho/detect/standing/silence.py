@@ -1,11 +1,12 @@
 """Silence measured by what is usual: pure arithmetic over stretches of 5 minutes with or without a record.
 
-The usual share of active stretches in an hour is the *lower median* of the same hour of the week in the four weeks
-before it: one holiday, one outage or one busy night among them changes nothing, and an hour that is usually quiet
-weighs nothing. A silence is weighed by the sum of these shares over it, that is by the number of stretches in which a
-record was usual; were they independent, nothing at all would come with probability e^-weight. It counts when it weighs
-at least ``ENOUGH`` and twice as much as the second-longest silence of the four weeks before it. All this is known when
-the silence begins, so it is judged the same whenever it is asked.
+The usual share of active stretches in an hour is the *lower median* of the same hour of the week in the four
+weeks before it: one holiday, one outage or one busy night among them changes nothing, and an hour that is
+usually quiet weighs nothing. A silence is weighed by the sum of these shares over it, that is by the number
+of stretches in which a record was usual; were they independent, nothing at all would come with probability
+e^-weight. It counts when it weighs at least ``ENOUGH`` and twice as much as the second-longest silence of
+the four weeks before it. All this is known when the silence begins, so it is judged the same whenever it is
+asked.
 """
 
 from __future__ import annotations
@@ -46,9 +47,9 @@ class Gap(NamedTuple):
 
 
 class Usual:
-    """What is usual for one lane. ``active`` has one flag for each slot from ``base`` (slots since 1970, at the
-    start of an hour); ``born`` is the first hour (index) in which it was ever seen; ``shift`` gives for each hour how
-    many hours its zone is ahead of UTC."""
+    """What is usual for one lane. ``active`` has one flag for each slot from ``base`` (slots since 1970, at
+    the start of an hour); ``born`` is the first hour (index) in which it was ever seen; ``shift`` gives for
+    each hour how many hours its zone is ahead of UTC."""
 
     def __init__(self, active: Bools, born: int, shift: Ints) -> None:
         self.active = active
@@ -57,7 +58,8 @@ class Usual:
         self.weight, self.weeks = _weights(self.share, born, shift)
 
     def gaps(self, received: Bools, first: int, end: int) -> Iterator[Gap]:
-        """Silences that begin at slot ``first`` or later and weigh enough; ``end``: what is later is not over.
+        """Silences that begin at slot ``first`` or later and weigh enough; ``end``: what is later is not
+        over.
 
         ``received``  slots in which anything came from anybody: while nothing did, no single lane is silent
         """

@@ -1,7 +1,7 @@
 """Alerts of standing rules: what is stated now replaces what was stated before.
 
-An ordinary finding only adds. An absence may end ("again since …"), shrink or vanish when late records arrive: the
-whole statement of a rule is handed in each time, and the alerts follow it.
+An ordinary finding only adds. An absence may end ("again since …"), shrink or vanish when late records
+arrive: the whole statement of a rule is handed in each time, and the alerts follow it.
 """
 
 from __future__ import annotations
@@ -51,8 +51,12 @@ def follow(
             with suppress(Refused):  # somebody opened it meanwhile
                 flows.reopen(alert.uid, _BY, "holds again", now=now)
     # what a person has closed stays closed while it is the same absence; its words still follow
-    closed = {uid for uid, alert in held.items() if alert.state == State.CLOSED and alert.reason != Reason.WITHDRAWN}
-    fresh = [finding for finding in findings if finding.uid not in closed or _graver(finding, held[finding.uid])]
+    closed = {
+        uid for uid, alert in held.items() if alert.state == State.CLOSED and alert.reason != Reason.WITHDRAWN
+    }
+    fresh = [
+        finding for finding in findings if finding.uid not in closed or _graver(finding, held[finding.uid])
+    ]
     raised = flows.raise_alerts(fresh, now=now, channels=channels)
     restated = tuple(uid for finding in findings if (uid := _restate(finding, now)))
     withdrawn = tuple(_withdraw(groundless(rule, findings, since=since, unknown=unknown), now))

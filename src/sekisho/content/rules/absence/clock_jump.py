@@ -82,7 +82,9 @@ def shifted(past: Past, shift: Shift) -> Stated:
         "records": f"{shift.records:,}",
         "way_ja": "進んで" if ahead else "遅れて",
         "way_en": "ahead" if ahead else "behind",
-        "zone_ja": "ちょうど時間単位のずれで、タイムゾーンの設定誤りの可能性があります。" if whole_hours(shift.by) else "",
+        "zone_ja": "ちょうど時間単位のずれで、タイムゾーンの設定誤りの可能性があります。"
+        if whole_hours(shift.by)
+        else "",
         "zone_en": " It is off by whole hours: perhaps a wrong time zone." if whole_hours(shift.by) else "",
     }
     what = Text(
@@ -120,7 +122,12 @@ def changed(device: str, day: str, group: Sequence[tuple[Mark, float]]) -> State
         en="The clock of {device} was put {way_en} by {step}: by {actor_en}{with_en}, {when}.{more_en}",
     ).fill(facts)
     evidence = tuple(
-        Evidence(at(mark.time), mark.uid, mark.source, (("metadata_event_code", mark.code or "-"), ("step", f"{by:+.0f} s")))
+        Evidence(
+            at(mark.time),
+            mark.uid,
+            mark.source,
+            (("metadata_event_code", mark.code or "-"), ("step", f"{by:+.0f} s")),
+        )
         for mark, by in group
     )
     severity = Severity.HIGH if step < 0 and lead.source == "windows" else Severity.MEDIUM

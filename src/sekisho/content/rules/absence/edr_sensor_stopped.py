@@ -39,8 +39,12 @@ def told(past: Past, mute: Mute, marks: Sequence[Mark]) -> Stated:
         "lived": ", ".join(mute.lived),
         "hours": mute.hours,
         "share": f"{100 * mute.share:.0f}",
-        "off_ja": f"直前に停止・無効化の記録があります（イベント {near[0].code}、実行者 {near[0].actor or '不明'}）。" if near else "",
-        "off_en": f" It was stopped or disabled just before (event {near[0].code}, by {near[0].actor or 'somebody unknown'})." if near else "",
+        "off_ja": f"直前に停止・無効化の記録があります（イベント {near[0].code}、実行者 {near[0].actor or '不明'}）。"
+        if near
+        else "",
+        "off_en": f" It was stopped or disabled just before (event {near[0].code}, by {near[0].actor or 'somebody unknown'})."
+        if near
+        else "",
         "again_ja": f"{moment(at(mute.until))} から再び届いています" if mute.until else "まだ途絶えています",
         "again_en": f"again since {moment(at(mute.until))}" if mute.until else "still silent",
     }
@@ -70,7 +74,12 @@ def switched_off(device: str, day: str, marks: Sequence[Mark]) -> Stated:
         en="EDR or antivirus was stopped or disabled on device {device}: {told} (event {code}), by {actor_en}. {when}.",
     ).fill(facts)
     evidence = tuple(
-        Evidence(at(mark.time), mark.uid, mark.source, (("metadata_event_code", mark.code), ("actor_user_name", mark.actor or "?")))
+        Evidence(
+            at(mark.time),
+            mark.uid,
+            mark.source,
+            (("metadata_event_code", mark.code), ("actor_user_name", mark.actor or "?")),
+        )
         for mark in marks
     )
     return Stated(device or "?", f"disabled {day}", Severity.HIGH, what, evidence)

@@ -56,14 +56,18 @@ def told(past: Past, subject: str, day: str, holes: Sequence[Hole], marks: Seque
         facts["cause_en"] = " Logging was stopped at about that time."
     elif restarts:
         facts["cause_ja"] = "消去の記録がないため、再インストールか、消去の記録ごと失われたかのどちらかです。"
-        facts["cause_en"] = " No clearing is on record: the machine was reinstalled, or that record is lost too."
+        facts["cause_en"] = (
+            " No clearing is on record: the machine was reinstalled, or that record is lost too."
+        )
     what = Text(
         ja="{subject} の記録番号が途切れています：欠け {missing} 件（{list_ja}）。{cause_ja}",
         en="Record numbers of {subject} are broken: {missing} missing ({list_en}).{cause_en}",
     ).fill(facts)
     grave = missing >= MANY or bool(restarts) or bool(near)
     evidence = [past.record(spot) for hole in holes[:SHOWN] for spot in (hole.before, hole.after)]
-    return Stated(subject, f"numbers {day}", Severity.HIGH if grave else Severity.MEDIUM, what, tuple(evidence))
+    return Stated(
+        subject, f"numbers {day}", Severity.HIGH if grave else Severity.MEDIUM, what, tuple(evidence)
+    )
 
 
 def words(hole: Hole) -> tuple[str, str]:
