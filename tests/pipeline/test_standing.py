@@ -1,4 +1,5 @@
-"""What is absent raises an alert; what comes late, in whatever batches, changes nothing but what it should."""
+"""What is absent raises an alert; what comes late, in whatever batches, changes nothing but what it
+should."""
 
 from __future__ import annotations
 
@@ -64,8 +65,12 @@ def alerts(*fields: str) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_batches_order_and_looks_in_between_change_nothing(settings: Settings, tmp_path: Path, seed: int) -> None:
-    rows = streams.rows_of([OTHER, SERVER, NUMBERED, MISSING | {"sequence": 1310, "from": "2026-05-20T04:20:00"}])
+def test_batches_order_and_looks_in_between_change_nothing(
+    settings: Settings, tmp_path: Path, seed: int
+) -> None:
+    rows = streams.rows_of(
+        [OTHER, SERVER, NUMBERED, MISSING | {"sequence": 1310, "from": "2026-05-20T04:20:00"}]
+    )
     streams.store(settings.lake_dir, rows)
     whole = found(look(settings))
     assert {finding.rule for finding in whole} == {"source-silent", "sequence-gap"}
@@ -77,7 +82,9 @@ def test_batches_order_and_looks_in_between_change_nothing(settings: Settings, t
     frame = 0
     standing = Standing(other)
     for start in range(0, len(shuffled), 1_500):
-        frame = streams.store(other.lake_dir, shuffled[start : start + 1_500], batch=dice.choice([400, 900]), frame=frame)
+        frame = streams.store(
+            other.lake_dir, shuffled[start : start + 1_500], batch=dice.choice([400, 900]), frame=frame
+        )
         standing.look(NOW, upto=NOW)
     assert found(standing.look(NOW, upto=NOW)) == whole
     standing.close()
@@ -88,7 +95,9 @@ def test_batches_order_and_looks_in_between_change_nothing(settings: Settings, t
 def test_what_was_said_of_a_day_stays_while_time_goes_on(settings: Settings) -> None:
     """Asked every three hours for a week: the same alerts, once."""
     later = {**OTHER, "from": "2026-05-20T12:00:00", "to": "2026-05-27T12:00:00"}
-    rows = streams.rows_of([OTHER, later, SERVER, {**SERVER, "from": "2026-05-20T12:00:00", "to": later["to"], "except": []}])
+    rows = streams.rows_of(
+        [OTHER, later, SERVER, {**SERVER, "from": "2026-05-20T12:00:00", "to": later["to"], "except": []}]
+    )
     frame = streams.store(settings.lake_dir, [row for row in rows if row["ingested_at"] < NOW])
     look(settings, carry_out=True)
     before = alerts("uid", "state", "what_ja")
@@ -118,7 +127,11 @@ def test_the_missing_records_arrive_and_the_alert_is_withdrawn(settings: Setting
     assert state == "new"
     assert "1315 to 1339, 25 records" in what, "what is left of the hole is said"
 
-    streams.store(settings.lake_dir, streams.rows_of([MISSING | {"sequence": 1315, "from": "2026-05-20T04:30:00"}]), frame=frame)
+    streams.store(
+        settings.lake_dir,
+        streams.rows_of([MISSING | {"sequence": 1315, "from": "2026-05-20T04:30:00"}]),
+        frame=frame,
+    )
     look(settings, carry_out=True)
     assert alerts("state", "reason") == [("sequence-gap", "closed", "withdrawn")]
 
@@ -150,7 +163,11 @@ def test_future_dates_cannot_hide_a_silence(settings: Settings) -> None:
     ahead = {"source": "okta", "every": "4m", "from": "2026-05-20T09:00:00", "to": "2026-05-20T12:00:00"}
     rows = streams.rows_of([OTHER, hours, ahead])
     for row in rows:
-        row["ingested_at"] = min(row["ingested_at"], streams.at("2026-05-20T08:59:00")) if row["source"] == "okta" else row["ingested_at"]
+        row["ingested_at"] = (
+            min(row["ingested_at"], streams.at("2026-05-20T08:59:00"))
+            if row["source"] == "okta"
+            else row["ingested_at"]
+        )
     streams.store(settings.lake_dir, rows)
     assert "okta" in {finding.subject for finding in found(look(settings))}
 

@@ -79,7 +79,7 @@ class Standing:
     def __init__(self, settings: Settings, rules: Sequence[StandingRule] | None = None) -> None:
         found = content()
         self._settings = settings
-        self._rules = list(found.standing.values()) if rules is None else list(rules)
+        self.rules = list(found.standing.values()) if rules is None else list(rules)
         self._lags = {source.id: source.lag for source in found.sources.values()}
         self._digest = Digest(settings.data / "standing" / "digest.sqlite3")
         self._zone = ZoneInfo(settings.zone)
@@ -162,7 +162,7 @@ class Standing:
                 record=lambda spot: self._record(engine, spot),
                 since=None if since is None else _micros(since),
             )
-            return judge_past(self._rules, StoredPast(self._digest, seen))
+            return judge_past(self.rules, StoredPast(self._digest, seen))
 
     def carry_out(self, at: datetime, judgements: Sequence[Judgement]) -> Carried:
         """The alerts follow. Django must be started and migrated."""

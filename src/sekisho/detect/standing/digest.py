@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow.compute as pc
 
 from sekisho.detect.standing.reading import Read
 
@@ -86,6 +88,23 @@ class Day(NamedTuple):
     n: int
 
 
+class Count(NamedTuple):
+    """One row of ``reading.COUNTS``."""
+
+    live: bool
+    source: str
+    host: str
+    asset: str
+    hour: int
+    received: int
+    mask: int
+    received_mask: int
+    n: int
+    least: int
+    most: int
+    delays: int
+
+
 class Run(NamedTuple):
     """Record numbers without a break, and the times of the first and the last."""
 
@@ -152,11 +171,11 @@ class Digest:
 
     def add(self, read: Read) -> int:
         """Add what one span of the journal holds; returns how many events it has. Within ``writing``."""
-        counts: list[dict[str, Any]] = read.counts.to_pylist()
-        live = [row for row in counts if row["live"]]
-        self._add_days(live)
-        self._add_receipts(live)
-        self._add_delays(live)
+        rows = list(zip(*(read.counts[name].to_pylist() for name in Count._fields), strict=True))
+        counts = [Count(*row) for row in rows if row[0]]
+        self._add_days(counts)
+        self._add_receipts(counts)
+        self._add_delays(counts)
         self._add_runs(read.runs.to_pylist())
         self._db.executemany(
             "INSERT OR IGNORE INTO marks VALUES (:uid, :kind, :time, :source, :host, :device, :code, :actor,"
@@ -166,42 +185,62 @@ class Digest:
                 for row in read.marks.to_pylist()
             ],
         )
-        newest = max((row["newest"] for row in counts), default=0)
+        newest = pc.max(read.counts["newest"]).as_py() or 0
         self.set_state("newest", max(newest, self.state("newest") or 0))
-        return sum(row["n"] for row in counts)
+        return int(pc.sum(read.counts["n"]).as_py() or 0)
 
-    def _add_days(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        found: dict[tuple[str, str, str, int], Masks] = {}
-        sums: dict[tuple[str, str, str, int], int] = defaultdict(int)
+    def _add_days(self, rows: Sequence[Count]) -> None:
+        found: dict[tuple[str, str, str, int], list[int]] = {}
         for row in rows:
-            day, hour = divmod(row["hour"], _HOURS)
-            key = (row["source"], row["host"], row["asset"], day)
-            masks = found.setdefault(key, np.zeros(_HOURS, np.uint16))
-            masks[hour] |= row["mask"]
-            sums[key] += row["n"]
-        for key, masks in found.items():
-            held = self._db.execute(
-                "SELECT masks, n FROM days WHERE source = ? AND host = ? AND asset = ? AND day = ?", key
-            ).fetchone()
-            if held is not None:
-                masks |= np.frombuffer(held[0], np.uint16)
-                sums[key] += held[1]
-            self._db.execute(
-                "INSERT OR REPLACE INTO days VALUES (?, ?, ?, ?, ?, ?)", (*key, masks.tobytes(), sums[key])
-            )
-            self._db.execute(
-                "INSERT INTO first_seen VALUES (?, ?, ?)"
-                " ON CONFLICT DO UPDATE SET day = min(day, excluded.day)",
-                (key[0], key[1], key[3]),
-            )
+            day, hour = divmod(row.hour, _HOURS)
+            key = (row.source, row.host, row.asset, day)
+            held = found.get(key)
+            if held is None:
+                held = found[key] = [0] * (_HOURS + 1)
+            held[hour] |= row.mask
+            held[_HOURS] += row.n
+        for key, stored, n in self._held(found):
+            held = found[key]
+            for hour, mask in enumerate(np.frombuffer(stored, np.uint16).tolist()):
+                held[hour] |= mask
+            held[_HOURS] += n
+        self._db.executemany(
+            "INSERT OR REPLACE INTO days VALUES (?, ?, ?, ?, ?, ?)",
+            [(*key, array("H", held[:_HOURS]).tobytes(), held[_HOURS]) for key, held in found.items()],
+        )
+        first: dict[tuple[str, str], int] = {}
+        for source, host, _, day in found:
+            first[source, host] = min(day, first.get((source, host), day))
+        self._db.executemany(
+            "INSERT INTO first_seen VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET day = min(day, excluded.day)",
+            [(*lane, day) for lane, day in first.items()],
+        )
 
-    def _add_receipts(self, rows: Iterable[Mapping[str, Any]]) -> None:
+    def _held(
+        self, keys: Mapping[tuple[str, str, str, int], object]
+    ) -> Iterator[tuple[tuple[str, str, str, int], bytes, int]]:
+        """Of these days, those that are stored."""
+        if not keys:
+            return
+        days = [key[3] for key in keys]
+        rows = self._db.execute(
+            "SELECT source, host, asset, day, masks, n FROM days WHERE day BETWEEN ? AND ?",
+            (min(days), max(days)),
+        )
+        for source, host, asset, day, masks, n in rows:
+            if (source, host, asset, day) in keys:
+                yield (source, host, asset, day), masks, n
+
+    def _add_receipts(self, rows: Sequence[Count]) -> None:
         found: dict[int, Masks] = {}
         arrived: dict[tuple[str, int], int] = defaultdict(int)
+        slots: dict[int, int] = defaultdict(int)
         for row in rows:
-            day, hour = divmod(row["received"], _HOURS)
-            found.setdefault(day, np.zeros(_HOURS, np.uint16))[hour] |= row["received_mask"]
-            arrived[row["source"], row["received"]] += row["n"]
+            slots[row.received] |= row.received_mask
+            arrived[row.source, row.received] += row.n
+        for received, mask in slots.items():
+            day, hour = divmod(received, _HOURS)
+            found.setdefault(day, np.zeros(_HOURS, np.uint16))[hour] |= mask
         for day, masks in found.items():
             held = self._db.execute("SELECT masks FROM receipts WHERE day = ?", (day,)).fetchone()
             if held is not None:
@@ -212,14 +251,15 @@ class Digest:
             [(source, hour, n) for (source, hour), n in arrived.items()],
         )
 
-    def _add_delays(self, rows: Iterable[Mapping[str, Any]]) -> None:
+    def _add_delays(self, rows: Sequence[Count]) -> None:
+        newest = max((row.received for row in rows), default=0) - _DELAY_DAYS * _HOURS
         self._db.executemany(
             "INSERT INTO delays VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
             " least = min(least, excluded.least), most = max(most, excluded.most), n = n + excluded.n",
             [
-                (row["source"], row["host"], row["received"], row["least"], row["most"], row["delays"])
+                (row.source, row.host, row.received, row.least, row.most, row.delays)
                 for row in rows
-                if row["delays"]
+                if row.delays and row.received >= newest
             ],
         )
 

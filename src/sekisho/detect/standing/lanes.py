@@ -4,11 +4,13 @@ record."""
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 import numpy as np
+import numpy.typing as npt
 
 from sekisho.detect.standing.digest import Day, Masks
 from sekisho.detect.standing.silence import SLOT, SLOTS, Bools, Ints
@@ -17,9 +19,19 @@ DAY = 86_400_000_000  # µs
 _BITS = np.arange(SLOTS, dtype=np.uint16)
 
 
-def hours_of(flags: Bools) -> Bools:
-    """Hours with at least one active slot."""
-    found: Bools = np.asarray(flags.reshape(-1, SLOTS).any(axis=1), np.bool_)
+#: 16-bit masks by day and hour: which of the 12 stretches of 5 minutes hold a record.
+Grid = npt.NDArray[np.uint16]
+
+
+def hours_of(grid: Grid) -> Bools:
+    """Hours with at least one record."""
+    found: Bools = np.asarray((grid != 0).reshape(-1), np.bool_)
+    return found
+
+
+def flags_of(grid: Grid) -> Bools:
+    """One flag for each stretch of 5 minutes."""
+    found: Bools = np.asarray(((grid[:, :, None] >> _BITS) & 1).reshape(-1), np.bool_)
     return found
 
 
@@ -40,39 +52,43 @@ class Calendar:
     def time(self, slot: int) -> int:
         return self.base * DAY + slot * SLOT
 
-    def flags(self, masks: Mapping[int, Masks]) -> Bools:
-        """One flag for each slot, of masks by day."""
+    def grid(self, masks: Iterable[tuple[int, Masks]]) -> Grid:
+        """Masks by day, as one grid."""
         grid = np.zeros((self.days, 24), np.uint16)
-        for day, held in masks.items():
+        for day, held in masks:
             if 0 <= day - self.base < self.days:
                 grid[day - self.base] |= held
-        return ((grid[:, :, None] >> _BITS) & 1).astype(bool).reshape(-1)
+        return grid
 
 
 class Lanes:
-    """Masks by day of every source and of every (source, host), and which device a host is."""
+    """Grids of every source, of every (source, host), and of every device and source."""
 
-    def __init__(self, days: Iterable[Day]) -> None:
-        self.sources: dict[str, dict[int, Masks]] = defaultdict(dict)
-        self.hosts: dict[tuple[str, str], dict[int, Masks]] = defaultdict(dict)
-        #: device (asset tag, else host) -> source -> masks
-        self.devices: dict[str, dict[str, dict[int, Masks]]] = defaultdict(lambda: defaultdict(dict))
-        self.records: dict[str, int] = defaultdict(int)
+    def __init__(self, days: Sequence[Day], calendar: Calendar) -> None:
+        lanes: dict[tuple[str, str, str], list[tuple[int, Masks]]] = defaultdict(list)
         self.device_of: dict[str, str] = {}
-        held = list(days)
-        for day in sorted(held, key=lambda day: day.day):
-            if day.host and day.asset:
-                self.device_of[day.host] = day.asset
-        for day in held:
-            _lay(self.sources[day.source], day)
-            self.records[day.source] += day.n
-            if day.host:
-                _lay(self.hosts[day.source, day.host], day)
-            device = self.device_of.get(day.host, day.host) or day.asset
+        newest: dict[str, int] = {}
+        for row in days:
+            lanes[row.source, row.host, row.asset].append((row.day, row.masks))
+            if row.host and row.asset and row.day >= newest.get(row.host, 0):
+                self.device_of[row.host], newest[row.host] = row.asset, row.day
+        self.sources: dict[str, Grid] = {}
+        self.hosts: dict[tuple[str, str], Grid] = {}
+        #: device (asset tag, else host) -> source -> grid
+        self.devices: dict[str, dict[str, Grid]] = defaultdict(dict)
+        for (source, host, asset), masks in lanes.items():
+            grid = calendar.grid(masks)
+            _lay(self.sources, source, grid)
+            if host:
+                _lay(self.hosts, (source, host), grid)
+            device = self.device_of.get(host, host) or asset
             if device:
-                _lay(self.devices[device][day.source], day)
+                _lay(self.devices[device], source, grid)
 
 
-def _lay(masks: dict[int, Masks], day: Day) -> None:
-    held = masks.get(day.day)
-    masks[day.day] = day.masks if held is None else held | day.masks
+K = TypeVar("K")
+
+
+def _lay(grids: dict[K, Grid], key: K, grid: Grid) -> None:
+    held = grids.get(key)
+    grids[key] = grid if held is None else held | grid

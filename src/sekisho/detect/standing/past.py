@@ -13,9 +13,9 @@ import numpy as np
 from sekisho.contract.standing import Hole, Mark, Mute, Rise, Shift, Silence, Spot, Unjudged
 from sekisho.detect.standing import clocks, numbers
 from sekisho.detect.standing.digest import Digest, Masks, Run
-from sekisho.detect.standing.lanes import DAY, Calendar, Lanes, hours_of
+from sekisho.detect.standing.lanes import DAY, Calendar, Grid, Lanes, flags_of, hours_of
 from sekisho.detect.standing.rises import Rejected, rises
-from sekisho.detect.standing.silence import HOUR, SLOT, SLOTS, Bools, Gap, Usual
+from sekisho.detect.standing.silence import ENOUGH, HOUR, SLOT, SLOTS, Bools, Gap, Usual
 from sekisho.model import Evidence
 
 #: What is judged again and again; what is older is settled.
@@ -69,7 +69,7 @@ class StoredPast:
 
     @cached_property
     def _lanes(self) -> Lanes:
-        return Lanes(self._digest.days(self._calendar.base))
+        return Lanes(self._digest.days(self._calendar.base), self._calendar)
 
     @cached_property
     def _born(self) -> dict[tuple[str, str], int]:
@@ -77,22 +77,21 @@ class StoredPast:
 
     @cached_property
     def _receipts(self) -> Bools:
-        return self._calendar.flags(self._digest.receipts(self._calendar.base))
+        return flags_of(self._calendar.grid(self._digest.receipts(self._calendar.base).items()))
 
     @cached_property
     def _usual(self) -> dict[str, Usual]:
         """Of whole sources."""
         found = {}
-        for source, masks in self._lanes.sources.items():
+        for source, grid in self._lanes.sources.items():
             born = min(day for (name, _), day in self._born.items() if name == source)
-            found[source] = self._lane(masks, born)
+            found[source] = self._lane(grid, born)
         return found
 
-    def _lane(self, masks: Mapping[int, Masks], born: int) -> Usual:
-        flags = self._calendar.flags(masks)
+    def _lane(self, grid: Grid, born: int) -> Usual:
+        flags = flags_of(grid)
         first = int(np.argmax(flags)) // SLOTS if flags.any() else 0
-        known = (born - self._calendar.base) * 24
-        return Usual(flags, max(known, 0) if known < 0 else first, self._calendar.shift)
+        return Usual(flags, 0 if born < self._calendar.base else first, self._calendar.shift)
 
     def _end(self, source: str) -> int:
         """Slot up to which all of a source can have arrived."""
@@ -146,12 +145,12 @@ class StoredPast:
     def _steady_hosts(self, first: int) -> Iterator[Silence]:
         """Servers: hosts with a record in nearly every hour, which nothing switches off."""
         off = [(mark.device, mark.time) for mark in self.marks("power")]
-        for (source, host), masks in sorted(self._lanes.hosts.items()):
-            usual = self._lane(masks, self._born[source, host])
+        for (source, host), grid in sorted(self._lanes.hosts.items()):
             end = self._end(source)
-            hour = max(0, (self._calendar.slot(self.since)) // SLOTS)
-            known = usual.share[max(usual.born, hour - 168) : end // SLOTS]
-            if usual.weeks[min(end // SLOTS, len(usual.weeks) - 1)] < 2 or float((known > 0).mean()) < 0.5:
+            if not self._may_be_silent(grid, first, end):
+                continue
+            usual = self._lane(grid, self._born[source, host])
+            if usual.weeks[min(end // SLOTS, len(usual.weeks) - 1)] < 2:
                 continue
             for gap in usual.gaps(self._receipts, first, end):
                 before = usual.share[max(usual.born, gap.start // SLOTS - 168) : gap.start // SLOTS]
@@ -160,6 +159,18 @@ class StoredPast:
                     device = self._lanes.device_of.get(host, host)
                     if not any(name == device and abs(at - silence.since) < HOUR // 4 for name, at in off):
                         yield silence
+
+    @staticmethod
+    def _may_be_silent(grid: Grid, first: int, end: int) -> bool:
+        """Cheaply: it was there in most hours of the week before, and a stretch of an hour is missing
+        since."""
+        hours = hours_of(grid)
+        before = hours[max(0, first // SLOTS - 168) : first // SLOTS]
+        if float(before.mean()) < 0.5:
+            return False
+        places = np.flatnonzero(flags_of(grid)[first - SLOTS : end])
+        edges = np.concatenate([places, [end - first + SLOTS]])
+        return len(places) == 0 or bool(np.diff(edges).max() > ENOUGH)
 
     @staticmethod
     def _whole(silence: Silence, silent: Collection[tuple[str, int]]) -> bool:
@@ -182,34 +193,35 @@ class StoredPast:
         found: list[Mute] = []
         unjudged: list[Unjudged] = []
         for device, lanes in sorted(self._lanes.devices.items()):
-            for source in sorted(set(sources) & set(lanes)):
-                here = hours_of(self._calendar.flags(lanes[source]))
-                life = np.zeros(len(here), np.bool_)
-                for other, masks in lanes.items():
+            asked = sorted(set(sources) & set(lanes))
+            hours = {source: hours_of(grid) for source, grid in lanes.items()} if asked else {}
+            for source in asked:
+                life = np.zeros(len(hours[source]), np.bool_)
+                for other, there in hours.items():
                     if other != source:
-                        life |= hours_of(self._calendar.flags(masks))
-                if life.sum() < _LIFE_HOURS:
+                        life |= there
+                if int(life.sum()) < _LIFE_HOURS:
                     reason = "the device is hardly seen in other sources: whether it lives is not known"
                     unjudged.append(Unjudged(f"{device} {source}", reason))
                     continue
-                found += self._mute(device, source, here, life)
+                found += self._mute(device, source, hours[source], life)
         return found, unjudged
 
     def _mute(self, device: str, source: str, here: Bools, life: Bools) -> Iterator[Mute]:
         end = self._end(source) // SLOTS
-        places = np.flatnonzero(here[:end])
         first = (self.since - self._calendar.base * DAY) // HOUR
-        ends = [*places[1:].tolist(), end]
-        for start, stop in zip(places.tolist(), ends, strict=True):
-            inside = life[start + 1 : stop]
-            hours = int(inside.sum())
-            if hours < 2 or start < first:
-                continue
-            lived = life[:start]
-            of = int(lived.sum())
-            share = float((lived & here[:start]).sum() + 0.5) / (of + 1)
+        lived = np.concatenate([[0], np.cumsum(life)])
+        both = np.concatenate([[0], np.cumsum(life & here)])
+        starts = np.flatnonzero(here[:end])
+        stops = np.append(starts[1:], end)
+        missed = lived[stops] - lived[np.minimum(starts + 1, stops)]
+        for place in np.flatnonzero((missed >= 2) & (starts >= first)).tolist():
+            start, stop = int(starts[place]), int(stops[place])
+            hours, of = int(missed[place]), int(lived[start])
+            share = float(both[start] + 0.5) / (of + 1)
             if of < _LIFE_HOURS or share < _LIFE_SHARE or (1 - share) ** hours > _CHANCE:
                 continue
+            inside = life[start + 1 : stop]
             yield self._told(device, source, start, stop if stop < end else None, (hours, share, of), inside)
 
     def _told(
@@ -225,8 +237,8 @@ class StoredPast:
         lanes = self._lanes.devices[device]
         place = start + 1 + int(np.argmax(inside))
         lived = []
-        for other, masks in sorted(lanes.items()):
-            hours = hours_of(self._calendar.flags(masks))[start + 1 : start + 1 + len(inside)]
+        for other, grid in sorted(lanes.items()):
+            hours = hours_of(grid)[start + 1 : start + 1 + len(inside)]
             if other != source and hours.any():
                 lived.append(other)
         hosts = [host for host, asset in self._lanes.device_of.items() if asset == device] or [device]
