@@ -12,7 +12,7 @@ import numpy as np
 
 from sekisho.contract.standing import Hole, Mark, Mute, Rise, Shift, Silence, Spot, Unjudged
 from sekisho.detect.standing import clocks, numbers
-from sekisho.detect.standing.digest import Digest, Masks, Run
+from sekisho.detect.standing.digest import Digest, Run
 from sekisho.detect.standing.lanes import DAY, Calendar, Grid, Lanes, flags_of, hours_of
 from sekisho.detect.standing.rises import Rejected, rises
 from sekisho.detect.standing.silence import ENOUGH, HOUR, SLOT, SLOTS, Bools, Gap, Usual
@@ -162,11 +162,11 @@ class StoredPast:
 
     @staticmethod
     def _may_be_silent(grid: Grid, first: int, end: int) -> bool:
-        """Cheaply: it was there in most hours of the week before, and a stretch of an hour is missing
+        """Cheaply: it was there in nearly all hours of the week before, and a stretch of an hour is missing
         since."""
         hours = hours_of(grid)
         before = hours[max(0, first // SLOTS - 168) : first // SLOTS]
-        if float(before.mean()) < 0.5:
+        if len(before) == 0 or float(before.mean()) < 0.8:
             return False
         places = np.flatnonzero(flags_of(grid)[first - SLOTS : end])
         edges = np.concatenate([places, [end - first + SLOTS]])

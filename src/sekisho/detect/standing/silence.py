@@ -65,27 +65,25 @@ class Usual:
         """
         weighed = np.concatenate([[0.0], np.cumsum(np.repeat(self.weight, SLOTS) * received)])
         heard = np.concatenate([[0], np.cumsum(received)])
-        holes = list(_holes(self.active[:end], end))
-        past = [(start, weighed[stop] - weighed[start]) for start, stop, _ in holes]
-        for start, stop, still in holes:
-            if start < first:
-                continue
+        starts, stops = _holes(self.active[:end], end)
+        weights = weighed[stops] - weighed[starts]
+        places = np.flatnonzero((starts >= first) & (heard[stops] - heard[starts] >= ENOUGH))
+        for place in places.tolist():
+            start, stop = int(starts[place]), int(stops[place])
             if self.weeks[start // SLOTS] >= 2:
-                missed = float(weighed[stop] - weighed[start])
-                before = sorted(w for at, w in past if start - 28 * 288 <= at < start)
+                missed = float(weights[place])
+                before = np.sort(weights[(starts >= start - 28 * 288) & (starts < start)])
                 usual = float(before[-2]) if len(before) > 1 else 0.0
             elif self._steady(start):
                 hour = start // SLOTS
                 mean = float(self.share[hour - STEADY_HOURS : hour].mean())
                 missed = mean * float(heard[stop] - heard[start])
-                before = [
-                    mean * (b - a) for a, b, _ in holes if start - STEADY_HOURS * SLOTS <= a and b < start
-                ]
-                usual = max(before, default=0.0)
+                near = (starts >= start - STEADY_HOURS * SLOTS) & (stops < start)
+                usual = mean * float((stops[near] - starts[near]).max(initial=0))
             else:
                 continue
             if missed >= max(ENOUGH, 2 * usual):
-                yield Gap(start, stop, still, missed, usual)
+                yield Gap(start, stop, stop == end, missed, usual)
 
     def _steady(self, slot: int) -> bool:
         """Active in nearly all hours of the three days before: then no weeks are needed to know it."""
@@ -135,13 +133,12 @@ def _weights(share: Floats, born: int, shift: Ints) -> tuple[Floats, Ints]:
     return np.nan_to_num(weight), known.astype(np.int64)
 
 
-def _holes(active: Bools, end: int) -> Iterator[tuple[int, int, bool]]:
-    """Stretches between active slots; the last one may still be open."""
+def _holes(active: Bools, end: int) -> tuple[Ints, Ints]:
+    """Begin and end of the stretches between active slots; the last one may still be open (its end is
+    ``end``)."""
     places = np.flatnonzero(active)
     if not len(places):
-        return
-    for before, after in zip(places[:-1].tolist(), places[1:].tolist(), strict=True):
-        if after - before > _SHORT:
-            yield before + 1, after, False
-    if end - int(places[-1]) > _SHORT:
-        yield int(places[-1]) + 1, end, True
+        return places, places
+    edges = np.append(places, end)
+    long = np.diff(edges) > _SHORT
+    return edges[:-1][long] + 1, edges[1:][long]
