@@ -36,7 +36,6 @@ log = logging.getLogger(__name__)
 
 #: Events that are read at once: bounds the memory of a rebuild.
 CHUNK = 400_000
-EVERY_SECONDS = 60.0
 #: A collector must have run so long before "nothing came" is taken for silence: shippers first send what
 #: waited.
 SETTLE_SECONDS = 900.0
@@ -354,7 +353,7 @@ def _micros(at: datetime) -> int:
 
 
 class Watch:
-    """Looks about once a minute in a thread of its own: alerts of ordinary rules never wait for it."""
+    """Looks again and again in a thread of its own: alerts of ordinary rules never wait for it."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -376,7 +375,7 @@ class Watch:
             standing = Standing(self._settings)
             while not self._stop.is_set():
                 self._once(standing)
-                self._stop.wait(EVERY_SECONDS)
+                self._stop.wait(self._settings.pipeline.absence_every)
         except Exception as error:  # noqa: BLE001 - top of the thread: handed to the main loop, which ends
             self.error = error
         finally:
