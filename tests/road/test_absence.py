@@ -1,4 +1,4 @@
-"""A hole in the records of a PC, through a running platform: sent over HTTP, seen in `sekisho alerts list`."""
+"""A hole in the records of a PC, through a running platform: sent over HTTP, seen in the list of alerts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import http.client
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from bench.platform import Platform
