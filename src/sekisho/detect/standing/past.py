@@ -26,7 +26,8 @@ _LAG = 300
 #: Hours with a sign of life from which is known how often a source of the device speaks.
 _LIFE_HOURS = 20
 _LIFE_SHARE = 0.9
-_CHANCE = 0.001
+#: Many devices are asked about many hours: chance must be rare enough for all of them.
+_CHANCE = 1e-6
 
 
 class Seen(NamedTuple):
@@ -219,6 +220,9 @@ class StoredPast:
             start, stop = int(starts[place]), int(stops[place])
             hours, of = int(missed[place]), int(lived[start])
             share = float(both[start] + 0.5) / (of + 1)
+            before = np.sort(missed[:place])
+            if len(before) > 1 and hours < 2 * before[-2]:
+                continue  # it has been as long before, and more than once
             if of < _LIFE_HOURS or share < _LIFE_SHARE or (1 - share) ** hours > _CHANCE:
                 continue
             inside = life[start + 1 : stop]
