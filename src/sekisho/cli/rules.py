@@ -15,10 +15,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sekisho import status, wiring
+from sekisho.cli import standing_rules
 from sekisho.cli.main import Global
 from sekisho.collect import files as log_files
 from sekisho.collect.intake import printable
-from sekisho.contract import Context, Rule
+from sekisho.contract import Context, Rule, StandingRule
 from sekisho.contract.discovery import discover
 from sekisho.detect import Detector, columns_filled, columns_needed, judge, rules, why_silent
 from sekisho.detect.sigma import SigmaRule, load
@@ -58,7 +59,8 @@ def list_(as_json: bool) -> None:
     \b
     Example: sekisho rules list --json
     """
-    found = rules(discover())
+    known: list[Rule | StandingRule] = [*rules(discover()), *discover().standing.values()]
+    found = sorted(known, key=lambda rule: rule.id)
     if as_json:
         click.echo(json.dumps([_summary(rule) for rule in found], ensure_ascii=False, indent=2))
         return
@@ -76,12 +78,13 @@ def show(rule_id: str) -> None:
     \b
     Example: sekisho rules show decoy
     """
-    rule = _rule(rule_id)
+    rule = discover().standing.get(rule_id) or _rule(rule_id)
     click.echo(f"{rule.id}  {rule.title.ja} / {rule.title.en}")
     click.echo(
         f"advisory {' '.join(rule.advisory)}  ATT&CK {' '.join(rule.attack) or '-'}  author {rule.author}"
     )
-    click.echo(f"needs tables {' '.join(rule.tables) or '-'}; columns {' '.join(rule.columns)}")
+    tables = rule.tables if isinstance(rule, Rule) else ()
+    click.echo(f"needs tables {' '.join(tables) or '-'}; columns {' '.join(rule.columns)}")
     if rule.reference:
         click.echo(rule.reference)
     click.echo(f"\n{rule.why.ja}\n{rule.why.en}\n")
@@ -100,6 +103,8 @@ def status_(settings: Global, as_json: bool) -> None:
     partly    some events, or some of its conditions, cannot be judged
     blind     it can judge nothing; the remedy is named
 
+    Rules about what is absent say which sources, devices and logs they cannot judge, and why.
+
     \b
     Example: sekisho rules status --json
     """
@@ -110,6 +115,7 @@ def status_(settings: Global, as_json: bool) -> None:
     filled = columns_filled(known, recent) if recent is not None else {}
     unjudged = _unjudged(opened)
     verdicts = {rule.id: judge(rule, context, filled.get(rule.id), unjudged.get(rule.id)) for rule in known}
+    verdicts |= standing_rules.verdicts(opened.run_dir, list(discover().standing))
     if as_json:
         plain = {name: verdict._asdict() for name, verdict in verdicts.items()}
         click.echo(json.dumps(plain, ensure_ascii=False, indent=2))
@@ -183,12 +189,17 @@ def replay(settings: Global, rule_id: str, since: str, dry_run: bool) -> None:
     May be repeated, and may run while the platform does.
 
     \b
-    Example: sekisho rules replay leaver-attempt --since 90d --dry-run
+    Examples:
+      sekisho rules replay leaver-attempt --since 90d --dry-run
+      sekisho rules replay source-silent --since 7d
     """
-    rule = _rule(rule_id)
     opened = settings.settings
     low = _since(since, ZoneInfo(opened.zone), wiring.now())
     wiring.migrate(opened)
+    if rule_id in discover().standing:
+        standing_rules.replay(opened, discover().standing[rule_id], low, dry_run=dry_run)
+        return
+    rule = _rule(rule_id)
     judged = wiring.judge_again(opened, [rule], since=low, dry_run=dry_run)
     _say(finding for group in judged.findings.values() for finding in group)
     done = "would be raised" if dry_run else "raised or confirmed"
@@ -261,6 +272,11 @@ def _since(text: str, zone: ZoneInfo, now: datetime) -> datetime:
 
 def _rule(rule_id: str) -> Rule:
     found = {rule.id: rule for rule in rules(discover())}
+    if rule_id in discover().standing:
+        raise Refused(
+            f"{rule_id} judges what is absent from the whole store, not records of a file",
+            f"sekisho rules replay {rule_id} --dry-run",
+        )
     if rule_id not in found:
         raise Refused(f"there is no rule {rule_id!r}", "one of: " + " ".join(found))
     return found[rule_id]
@@ -277,13 +293,14 @@ def _rule_or_file(name: str) -> Rule:
     raise Refused(f"{problem.where}: {problem.why}", problem.remedy)
 
 
-def _summary(rule: Rule) -> dict[str, Any]:
+def _summary(rule: Rule | StandingRule) -> dict[str, Any]:
     return {
         "id": rule.id,
         "title": {"ja": rule.title.ja, "en": rule.title.en},
         "advisory": rule.advisory,
         "attack": rule.attack,
         "author": rule.author,
-        "tables": rule.tables,
+        "tables": rule.tables if isinstance(rule, Rule) else (),
+        "standing": isinstance(rule, StandingRule),
         "columns": rule.columns,
     }

@@ -33,11 +33,15 @@ class _Loop:
         self._lag = 0.0
         self._batches = 0
         self._merging: threading.Thread | None = None
+        self._watch = wiring.Watch(settings)
 
     def run(self) -> None:
         wiring.quiet_gc()
         self._say()
+        self._watch.start()
         while not self._stop.is_set():
+            if self._watch.error is not None:
+                raise self._watch.error
             try:
                 step = self._plane.step()
             except Retry as retry:
@@ -85,6 +89,7 @@ class _Loop:
             pass
         if self._merging is not None:
             self._merging.join()
+        self._watch.stop()
         self._say()
         self._plane.close()
         wiring.usual_gc()

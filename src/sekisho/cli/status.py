@@ -59,6 +59,7 @@ def gather(settings: Settings) -> dict[str, Any]:
             "journal": _size(settings.journal_dir),
             "lake": _size(settings.lake_dir),
         },
+        "standing": _standing(settings),
         "context_version": pipeline.texts.get("context_version", "") if pipeline else "",
     }
 
@@ -91,6 +92,22 @@ def _sources(
     for count in collect.counts.get("received", []) if collect else []:
         rows[count.first]["received"] += count.value
     return dict(rows)
+
+
+def _standing(settings: Settings) -> dict[str, Any] | None:
+    """When the rules about what is absent last looked, and how many sources, devices and logs they cannot
+    judge."""
+    seen = wiring.watched(settings.run_dir)
+    if seen is None:
+        return None
+    unjudged = {rule: len(subjects) for rule, subjects in seen.unjudged.items() if subjects}
+    return {
+        "at": seen.at,
+        "upto": seen.upto,
+        "seconds": seen.seconds,
+        "unjudged": unjudged,
+        "trouble": seen.trouble,
+    }
 
 
 def _pairs(words: status.Said | None, name: str) -> list[list[Any]]:
@@ -141,6 +158,15 @@ def _print(found: dict[str, Any], zone: ZoneInfo) -> None:
         f"disk       {disk['free'] / 1e9:,.1f} GB free; journal {disk['journal'] / 1e6:,.1f} MB,"
         f" lake {disk['lake'] / 1e6:,.1f} MB"
     )
+    standing = found["standing"]
+    if standing is None:
+        click.echo("absence    not looked for yet")
+    elif standing["trouble"]:
+        click.echo(f"absence    COULD NOT LOOK at {clock(standing['at'])}: {standing['trouble']}")
+    else:
+        blind = sum(standing["unjudged"].values())
+        told = f", {blind} cannot be judged (sekisho rules status)" if blind else ""
+        click.echo(f"absence    looked for at {clock(standing['at'])} in {standing['seconds']:.1f} s{told}")
     for damage in found["damaged"]:
         click.echo(f"DAMAGED    {damage}")
     heads = f"{'events':>12}{'rejects':>10}{'events/s':>10}{'lag s':>8}"

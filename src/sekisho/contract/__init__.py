@@ -4,6 +4,18 @@ from sekisho.contract.context import Context
 from sekisho.contract.discovery import Content, discover
 from sekisho.contract.rule import ATTACK_ID, Match, Rule, Told
 from sekisho.contract.source import Hints, Json, Lines, Recognise, Source, Unmappable, WindowsEvents
+from sekisho.contract.standing import (
+    Hole,
+    Mark,
+    Mute,
+    Past,
+    Rise,
+    Shift,
+    Silence,
+    StandingRule,
+    Stated,
+    Unjudged,
+)
 from sekisho.contract.tables import TABLES, Field, Table
 from sekisho.contract.windows import WindowsEvent
 
@@ -14,14 +26,24 @@ __all__ = [
     "Context",
     "Field",
     "Hints",
+    "Hole",
     "Json",
     "Lines",
+    "Mark",
     "Match",
+    "Mute",
+    "Past",
     "Recognise",
+    "Rise",
     "Rule",
+    "Shift",
+    "Silence",
     "Source",
+    "StandingRule",
+    "Stated",
     "Table",
     "Told",
+    "Unjudged",
     "Unmappable",
     "WindowsEvent",
     "WindowsEvents",

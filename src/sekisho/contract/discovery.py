@@ -1,8 +1,8 @@
 """Finds the content files, loads them, and is loud: every problem of every file at once.
 
 ``content/sources/<stem>.py`` with ``SOURCE`` and ``<stem>.cases/``; ``content/rules/<group>/<stem>.py``
-with ``RULE``, or ``<stem>.yml`` (Sigma, compiled by ``sekisho.detect``), and ``<stem>.cases.yml``.
-A file's stem is its id with ``_`` for ``-``.
+with ``RULE`` (a ``Rule`` or a ``StandingRule``), or ``<stem>.yml`` (Sigma, compiled by ``sekisho.detect``),
+and ``<stem>.cases.yml``. A file's stem is its id with ``_`` for ``-``.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import NamedTuple
 from sekisho.contract.faults import Fault, import_faults, rule_faults, source_faults
 from sekisho.contract.rule import Rule
 from sekisho.contract.source import AnySource, Source
+from sekisho.contract.standing import StandingRule
 from sekisho.model import ContentError, ContentProblem
 
 #: The content that is shipped.
@@ -29,14 +30,15 @@ CONTENT = Path(__file__).resolve().parents[1] / "content"
 
 @dataclass(frozen=True)
 class Content:
-    """``sources`` and ``rules`` by id, ``sigma`` the Sigma files by rule id (raw), ``files`` the file of
-    each source (``source/<id>``) and rule (``rule/<id>``)."""
+    """``sources``, ``rules`` and ``standing`` rules by id, ``sigma`` the Sigma files by rule id (raw),
+    ``files`` the file of each source (``source/<id>``) and rule (``rule/<id>``)."""
 
     root: Path
     sources: Mapping[str, AnySource]
     rules: Mapping[str, Rule]
     sigma: Mapping[str, Path]
     files: Mapping[str, Path]
+    standing: Mapping[str, StandingRule]
 
     def receivable(self) -> list[str]:
         """Ids of the sources that somebody may send: all but the platform's own."""
@@ -75,11 +77,12 @@ def discover(root: Path | None = None) -> Content:
     problems: list[ContentProblem] = []
     sources: dict[str, AnySource] = {}
     rules: dict[str, Rule] = {}
+    standing: dict[str, StandingRule] = {}
     sigma: dict[str, Path] = {}
     files: dict[str, Path] = {}
     for found in _files(root):
         problems += _orphans_and_cases(found, root)
-        value: AnySource | Rule | None = None
+        value: AnySource | Rule | StandingRule | None = None
         content_id = id_of(found.path)
         if found.kind != "sigma":
             value, faults = _load(found)
@@ -97,6 +100,8 @@ def discover(root: Path | None = None) -> Content:
             sources[content_id] = value
         elif isinstance(value, Rule):
             rules[content_id] = value
+        elif isinstance(value, StandingRule):
+            standing[content_id] = value
         else:
             sigma[content_id] = found.path
     problems += _orphans(root)
@@ -108,6 +113,7 @@ def discover(root: Path | None = None) -> Content:
         MappingProxyType(rules),
         MappingProxyType(sigma),
         MappingProxyType(files),
+        MappingProxyType(standing),
     )
 
 
@@ -157,7 +163,7 @@ def _orphans(root: Path) -> list[ContentProblem]:
     return [_problem(root, path, fault) for path in orphans]
 
 
-def _load(found: _Found) -> tuple[AnySource | Rule | None, list[Fault]]:
+def _load(found: _Found) -> tuple[AnySource | Rule | StandingRule | None, list[Fault]]:
     """The file's value and what is wrong with it (None: no value could be had)."""
     try:
         text = found.path.read_text(encoding="utf-8")
@@ -179,7 +185,7 @@ def _load(found: _Found) -> tuple[AnySource | Rule | None, list[Fault]]:
         return None, [Fault(1, f"defines no {name}", f"assign a {wanted.__name__} to {name}")]
     if isinstance(value, Source) and wanted is Source:
         return value, source_faults(value, found.path, tree)
-    if isinstance(value, Rule) and wanted is Rule:
+    if isinstance(value, (Rule, StandingRule)) and wanted is Rule:
         return value, rule_faults(value, found.path, tree)
     return None, [
         Fault(1, f"{name} is a {type(value).__name__}", f"it must be a sekisho.contract.{wanted.__name__}")

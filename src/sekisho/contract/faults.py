@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from sekisho.contract.rule import ATTACK_ID, Rule
 from sekisho.contract.source import AnySource
+from sekisho.contract.standing import StandingRule
 from sekisho.contract.tables import TABLES
 from sekisho.model import Text
 from sekisho.ocsf import BY_NAME
@@ -85,8 +86,8 @@ def source_faults(source: AnySource, path: Path, tree: ast.Module) -> list[Fault
     return faults
 
 
-def rule_faults(rule: Rule, path: Path, tree: ast.Module) -> list[Fault]:
-    """Faults of a ``Rule`` value."""
+def rule_faults(rule: Rule | StandingRule, path: Path, tree: ast.Module) -> list[Fault]:
+    """Faults of a ``Rule`` or ``StandingRule`` value."""
     at = _Lines(tree, "RULE")
     faults = [*_id_faults(rule.id, path, at), *_advisory_faults(rule.advisory, at)]
     faults += _text_faults({"title": rule.title, "why": rule.why}, at)
@@ -96,8 +97,9 @@ def rule_faults(rule: Rule, path: Path, tree: ast.Module) -> list[Fault]:
         if not ATTACK_ID.fullmatch(attack)
     ]
     faults += _unknown("column", rule.columns, BY_NAME, at["columns"])
-    faults += _unknown("column", rule.shown, BY_NAME, at["shown"])
-    faults += _unknown("master-data table", rule.tables, TABLES, at["tables"])
+    if isinstance(rule, Rule):
+        faults += _unknown("column", rule.shown, BY_NAME, at["shown"])
+        faults += _unknown("master-data table", rule.tables, TABLES, at["tables"])
     if not rule.todo or not all(isinstance(step, Text) for step in rule.todo):
         faults.append(Fault(at["todo"], "says not what to do now", "give at least one Text(ja=…, en=…)"))
     return faults

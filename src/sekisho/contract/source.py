@@ -20,6 +20,7 @@ class Hints(NamedTuple):
 
     ``time`` carries an offset or is None. ``received_at`` is the receiver's clock in UTC; a mapping
     uses it only to complete a date without a year (RFC 3164), never as the time of the event.
+    ``sequence`` is the number that the sender gave the message (RFC 5424, 7.3.1).
     """
 
     received_at: datetime
@@ -29,6 +30,7 @@ class Hints(NamedTuple):
     pid: int | None = None
     severity: int | None = None
     facility: int | None = None
+    sequence: int | None = None
 
 
 class Unmappable(Exception):  # noqa: N818 - not a fault of the program but a verdict on a record

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from sekisho.model import Offset, Reject
+from sekisho.model import RECORDS_PER_FRAME, Offset, Reject
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS rejects (
@@ -95,6 +95,17 @@ class Rejects:
             "SELECT source, code, count(*) FROM rejects GROUP BY 1, 2 ORDER BY 3 DESC"
         ).fetchall()
         return [(str(s), str(c), int(n)) for s, c, n in rows]
+
+    def by_hour(self, since: int) -> list[tuple[str, str, int, int, Offset, int]]:
+        """(source, code, hour since 1970, number, first, its receipt in ns) of those received since then
+        (ns)."""
+        rows = self._db.execute(
+            "SELECT source, code, received_at / 3600000000000, count(*), min(frame * ? + idx),"
+            " min(received_at)"
+            " FROM rejects WHERE received_at >= ? GROUP BY 1, 2, 3",
+            (RECORDS_PER_FRAME, since),
+        )
+        return [(s, c, hour, n, Offset.unpack(first), at) for s, c, hour, n, first, at in rows]
 
     def total(self) -> int:
         return int(self._db.execute("SELECT count(*) FROM rejects").fetchone()[0])

@@ -53,6 +53,8 @@ class Pipeline(_Section, frozen=True):
     linger: Annotated[float, Meta(ge=0, le=30)] = 1.0
     #: the same batch crashes so many times before it is halved
     crashes: Annotated[int, Meta(ge=1)] = 3
+    #: seconds between two looks for what is absent (silence, missing numbers, stopped sensors)
+    absence_every: Annotated[float, Meta(ge=1)] = 60.0
 
 
 class Lake(_Section, frozen=True):

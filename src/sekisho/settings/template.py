@@ -22,6 +22,9 @@ TEMPLATE = """\
 # key = "/etc/sekisho/server.key"
 # client_ca = ""             # with it, a client certificate stands for a token (mutual TLS)
 
+[pipeline]
+# absence_every = 60         # seconds between two looks for what is absent: silence, missing records
+
 [enrich]
 # country_mmdb = ""          # any file in MaxMind's format with country data
 # asn_mmdb = ""              # any file in MaxMind's format with AS numbers

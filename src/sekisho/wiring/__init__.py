@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sekisho.wiring.parts import Master, detector, open_enricher, systems
     from sekisho.wiring.plane import Plane, open_plane, quiet_gc, raise_alerts, usual_gc
     from sekisho.wiring.receiving import Receivers, receivers
+    from sekisho.wiring.standing import Standing, Watch, watched
 
 _PLACES = {
     "ahead": ("serve_ahead",),
@@ -30,6 +31,7 @@ _PLACES = {
     "parts": ("Master", "detector", "open_enricher", "systems"),
     "plane": ("Plane", "open_plane", "quiet_gc", "raise_alerts", "usual_gc"),
     "receiving": ("Receivers", "receivers"),
+    "standing": ("Standing", "Watch", "watched"),
 }
 _OF = {name: place for place, names in _PLACES.items() for name in names}
 
@@ -45,6 +47,8 @@ __all__ = [
     "Master",
     "Plane",
     "Receivers",
+    "Standing",
+    "Watch",
     "appending",
     "audit",
     "content",
@@ -66,4 +70,5 @@ __all__ = [
     "serve_ahead",
     "systems",
     "usual_gc",
+    "watched",
 ]

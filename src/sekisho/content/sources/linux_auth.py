@@ -234,6 +234,7 @@ def to_event(line: Line, hints: Hints) -> Event:
         "activity_id": 0,
         "message": line.text,
         "device_hostname": hints.host,
+        "metadata_sequence": hints.sequence,
         "metadata_log_provider": hints.program,
         "actor_process_name": hints.program,
         "actor_process_pid": hints.pid,

@@ -196,6 +196,7 @@ def to_event(line: Line, hints: Hints) -> Event:
         "message": line.text,
         "device_hostname": hints.host,
         "dst_endpoint_hostname": hints.host,
+        "metadata_sequence": hints.sequence,
         "metadata_log_provider": hints.program or "sshd",
         "actor_process_name": hints.program or "sshd",
         "actor_process_pid": hints.pid,

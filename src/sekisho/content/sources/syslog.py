@@ -27,10 +27,21 @@ LOGGING: tuple[tuple[tuple[str, ...], re.Pattern[str], int], ...] = (
     (("rsyslogd",), re.compile(r".*rsyslogd was HUPed"), 5),
     (("logrotate",), re.compile(r""), 5),
     (("systemd-journald",), re.compile(r".*(?:Vacuuming done|Deleted archived journal)"), 2),
+    (("systemd-journald",), re.compile(r".*(?:Received client request to rotate journal|Rotating\.\.\.)"), 5),
+    (("auditd", "audit", "audisp-syslog", "audispd", "kernel"), re.compile(r".*\btype=DAEMON_(?:END|ABORT)\b"), 7),
+    (("auditd", "audit", "audisp-syslog", "audispd", "kernel"), re.compile(r".*\btype=DAEMON_(?:START|RESUME)\b"), 6),
+    (("auditd", "audit", "audisp-syslog", "audispd", "kernel"), re.compile(r".*\btype=CONFIG_CHANGE\b.*\baudit_enabled=0\b"), 7),
     (("auditd",), re.compile(r".*(?:is exiting|suspending logging)", re.IGNORECASE), 7),
     (("auditd",), re.compile(r".*(?:Init complete|rotating)", re.IGNORECASE), 6),
     (("systemd",), re.compile(r"Stopp(?:ed|ing) .*(?:System Logging|Journal Service|Security Auditing|rsyslog|auditd)"), 7),
     (("systemd",), re.compile(r"Start(?:ed|ing) .*(?:System Logging|Journal Service|Security Auditing|rsyslog|auditd)"), 6),
+)  # fmt: skip
+#: A clock was set: what systemd, chronyd and ntpd say when they step it, or saw it stepped.
+CLOCK = (
+    (("systemd", "systemd-resolved", "systemd-timesyncd", "systemd-timedated"),
+     re.compile(r"(?:Time has been changed|Clock change detected|Changed local time to |System time (?:jumped|changed))")),
+    (("chronyd",), re.compile(r"(?:System clock was stepped by |(?:Forward|Backward) time jump detected)")),
+    (("ntpd", "ntpdate"), re.compile(r"(?:time reset |step time server .* offset )")),
 )  # fmt: skip
 FACILITIES = (
     "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp", "ntp", "audit",
@@ -44,6 +55,7 @@ def to_event(line: Line, hints: Hints) -> Event:
         "activity_id": 0,
         "message": line.text,
         "device_hostname": hints.host,
+        "metadata_sequence": hints.sequence,
         "metadata_log_provider": hints.program,
         "actor_process_name": hints.program,
         "actor_process_pid": hints.pid,
@@ -53,7 +65,9 @@ def to_event(line: Line, hints: Hints) -> Event:
     for programs, pattern, activity in LOGGING:
         if hints.program in programs and pattern.match(line.text):
             event.update({"class_uid": 1008, "activity_id": activity})
-            break
+            return event
+    if any(hints.program in programs and said.match(line.text) for programs, said in CLOCK):
+        event.update({"activity_id": 99, "activity_name": "Time Change"})
     return event
 
 

@@ -62,6 +62,8 @@ _ZONES = {
     b"UTC": 0, b"GMT": 0, b"Z": 0, b"UT": 0, b"JST": 9,
     b"EST": -5, b"EDT": -4, b"CST": -6, b"CDT": -5, b"MST": -7, b"MDT": -6, b"PST": -8, b"PDT": -7,
 }  # fmt: skip
+#: RFC 5424, 7.3.1: the number of the message, 1 to 2147483647, counted by its sender.
+_SEQUENCE = "syslog.meta.sequenceId"
 _BOM = b"\xef\xbb\xbf"
 _END = b"\r\n\x00 "
 
@@ -187,6 +189,10 @@ def _rfc5424(
     # rsyslog keeps the blank after "sshd[77]:" when it rewrites a line of RFC 3164 as RFC 5424
     payload = body[at:].removeprefix(b" ").removeprefix(_BOM).lstrip(b" ").rstrip(_END)
     hints = _hints(pri, received_at, time, _nil(host), _nil(program), process)
+    number = rest.get(_SEQUENCE, "")
+    if number.isascii() and number.isdigit() and len(number) <= 10:
+        del rest[_SEQUENCE]
+        hints = hints._replace(sequence=int(number))
     return Unwrapped(payload, hints, None, "syslog", rest or None)
 
 

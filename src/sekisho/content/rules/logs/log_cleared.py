@@ -7,6 +7,7 @@ SCOPE = """
 source <> 'sekisho' AND (
   (class_uid = 1008 AND activity_id IN (1, 2, 7, 10)
    AND NOT (metadata_log_provider = 'EventLog' AND metadata_event_code = '6006'))
+  OR (class_uid = 1008 AND activity_id = 5 AND metadata_log_provider = 'systemd-journald')
   OR (source = 'sysmon' AND metadata_event_code = '16')
   OR (source = 'cloudtrail' AND api_operation IN
       ('StopLogging', 'DeleteTrail', 'UpdateTrail', 'PutEventSelectors', 'PutInsightSelectors', 'DeleteEventDataStore',
@@ -58,6 +59,7 @@ def tell(match: Match) -> Told:
     elif (
         failed
         or match["source"] == "sysmon"
+        or match["activity_id"] == 5  # rotated by hand: the step before the old journals are deleted
         or code in ("UpdateTrail", "PutEventSelectors", "PutInsightSelectors")
     ):
         severity = Severity.MEDIUM
