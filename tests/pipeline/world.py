@@ -26,6 +26,7 @@ from sekisho.modules import database
 from sekisho.ocsf import Event
 from sekisho.pipeline import Part, Stages
 from sekisho.quarantine import Attempts, Runner
+from sekisho.wiring.retrying import Retrier
 
 COUNTED = ("events", "rejects", "duplicates")
 CRASHES = 3
@@ -57,6 +58,19 @@ SOURCE = Source(
     switch_on=BOTH,
     advisory=("A8",),
 )
+
+
+class Pass(msgspec.Struct):
+    at: datetime
+    gate: str
+
+
+def to_pass(line: Pass, hints: Hints) -> Event:
+    return Event(time=line.at, class_uid=3002, activity_id=1, user_name=line.gate, status_id=1)
+
+
+#: Another source, for records that come under the wrong label.
+GATE = replace(SOURCE, id="gate", decode=Json(Pass), map=to_pass, recognise=Recognise(marks=(b'"gate"',)))
 
 
 def tell(match: Match) -> Told:
@@ -127,7 +141,7 @@ class World:
         finder = detect.Detector([RULE])
         return Stages(
             read=reader.read,
-            normalise=normalise.Normaliser({"door": SOURCE}).batch,
+            normalise=normalise.Normaliser({"door": SOURCE, "gate": GATE}).batch,
             reject=lambda found, at, first, last, part: rejects.settle(
                 found, at, (first, last), (part.start, part.stop - 1)
             ),
@@ -148,6 +162,16 @@ class World:
             attempts or Attempts(self.folder / "attempts.json"),
             commits=self.store.commits,
             max_records=size,
+            crashes=CRASHES,
+            blameless=(DatabaseError,),
+        )
+
+    def retrier(self, stages: Stages) -> Retrier:
+        return Retrier(
+            stages,
+            self.rejects,
+            self.reader.frame,
+            commits=self.store.commits,
             crashes=CRASHES,
             blameless=(DatabaseError,),
         )
@@ -220,6 +244,10 @@ class Fault:
     def stages(self, stages: Stages) -> Stages:
         names = [field.name for field in fields(Stages)]
         return replace(stages, **{name: self.around(name, getattr(stages, name)) for name in names})
+
+    def rejects(self, rejects: Rejects) -> None:
+        for name in ("begin_retry", "take_back", "plan", "carry_out", "end_retry"):
+            rejects.__dict__[name] = self.around(name, getattr(rejects, name))
 
     def attempts(self, path: Path) -> Attempts:
         attempts = Attempts(path)
