@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -83,13 +82,16 @@ def poisoned(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def calls(tmp_path_factory: pytest.TempPathFactory) -> Calls:
     """The names of all calls of a run, by what the poison does and the size of batches."""
 
-    @cache
+    known: dict[tuple[type[BaseException], int], list[str]] = {}
+
     def run(error: type[BaseException], size: int) -> list[str]:
+        if (error, size) in known:
+            return known[error, size]
         world = World(tmp_path_factory.mktemp("calls"))
         add_poison(world)
         fault = Fault(-1)
         in_parts(world, error, size=size, fault=fault)
-        return fault.calls
+        return known.setdefault((error, size), fault.calls)
 
     return run
 
@@ -233,7 +235,8 @@ def test_a_good_record_outlives_kills_while_it_is_tried(tmp_path: Path, name: st
                 raise DeadError
             return result
 
-        return replace(stages, **{name: call})
+        changed: dict[str, Any] = {name: call}
+        return replace(stages, **changed)
 
     for _ in range(30):
         runner = world.runner(unlucky(poison(world.open(), b"poison")))

@@ -21,7 +21,7 @@ from sekisho import detect, enrich, lake, normalise, settings
 from sekisho.contract import Context, Hints, Json, Match, Recognise, Rule, Source, Told
 from sekisho.journal import JournalReader, JournalWriter, Rejects
 from sekisho.lake.manifest import Manifest
-from sekisho.model import RECORDS_PER_FRAME, Frame, Records, Severity, Text
+from sekisho.model import Frame, Offset, Records, Severity, Text
 from sekisho.modules import database
 from sekisho.ocsf import Event
 from sekisho.pipeline import Part, Stages
@@ -70,7 +70,18 @@ def to_pass(line: Pass, hints: Hints) -> Event:
 
 
 #: Another source, for records that come under the wrong label.
-GATE = replace(SOURCE, id="gate", decode=Json(Pass), map=to_pass, recognise=Recognise(marks=(b'"gate"',)))
+GATE = Source(
+    id="gate",
+    title=BOTH,
+    vendor="Example",
+    product="Gate",
+    decode=Json(Pass),
+    map=to_pass,
+    recognise=Recognise(marks=(b'"gate"',)),
+    reference="https://gate.example/log",
+    switch_on=BOTH,
+    advisory=("A8",),
+)
 
 
 def tell(match: Match) -> Told:
@@ -190,7 +201,7 @@ class World:
             [pa.parquet.read_table(path) for path in files], promote_options="permissive"
         )
         rejects = Rejects(self.folder / "journal")
-        outcome = {
+        outcome: dict[str, Any] = {
             "events": sorted(
                 zip(events["event_uid"].to_pylist(), events["user_name"].to_pylist(), strict=True)
             ),
@@ -203,9 +214,8 @@ class World:
         told = {"events": len(outcome["events"]), "rejects": rejects.total()}
         rejects.close()
         assert {name: sum(by.get(name, 0) for by in outcome["counters"].values()) for name in told} == told
-        places = {
-            tuple(divmod(place, RECORDS_PER_FRAME)) for place in events["journal_offset"].to_pylist()
-        } & {tuple(map(int, place.split(":"))) for place, _ in outcome["rejects"]}
+        places = {str(Offset.unpack(place)) for place in events["journal_offset"].to_pylist()}
+        places &= {place for place, _ in outcome["rejects"]}
         assert not places, "both event and reject"
         return outcome
 
