@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sekisho.journal import GroupCommit, JournalReader, JournalWriter, Rejects
+from sekisho.journal import GroupCommit, JournalReader, JournalWriter, Outcome, Rejects
 from sekisho.journal import format as fmt
 from sekisho.model import Offset, Records, Refused, Reject, Retry
 
@@ -327,7 +327,26 @@ def test_rejects_are_idempotent_counted_and_retried(tmp_path: Path) -> None:
     assert rejects.ask_retry("auto", "", "okta") == 1
     assert [row.retry_as for row in rejects.to_retry(10)] == ["okta"]
     rejects.begin_retry([Offset(3, 2)])
-    assert rejects.to_retry(10) == []
-    rejects.remove([Offset(3, 2)])
+    (row,) = rejects.to_retry(10)
+    assert row.tried == 1, "the mark stays until the attempt has an end"
+    rejects.plan([Outcome(row, None)], 7)
+    assert not rejects.carry_out(7), "nothing was committed since"
+    assert rejects.to_retry(10) == [row]
+    rejects.plan([Outcome(row, None)], 7)
+    assert rejects.carry_out(8)
+    assert not rejects.carry_out(9), "a plan is carried out once"
     assert rejects.total() == 1
     assert rejects.get(Offset(3, 2)) is None
+
+
+def test_a_mark_that_is_set_anew_during_a_retry_stays(tmp_path: Path) -> None:
+    rejects = Rejects(tmp_path)
+    rejects.settle([Reject(Offset(1, 0), "auto", "unknown-format", "?")], {1: 5}, (1, 1), (0, 0))
+    rejects.ask_retry("", "", "okta")
+    (row,) = rejects.to_retry(10)
+    rejects.begin_retry([row.reject.offset])
+    rejects.ask_retry("", "", "syslog")
+    rejects.end_retry([Outcome(row, Reject(row.reject.offset, "okta", "not-json", "no"))])
+    (again,) = rejects.to_retry(10)
+    assert (again.retry_as, again.tried, again.received_at) == ("syslog", 0, 5)
+    assert again.reject.source == "okta"

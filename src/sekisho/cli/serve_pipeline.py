@@ -62,7 +62,8 @@ class _Loop:
         if self._batches % COLLECT_BATCHES == 0:
             gc.collect()
             self._merge()
-        if step.records < self._settings.pipeline.batch_records and self._plane.backlog() < 2:
+        small = step.records < self._settings.pipeline.batch_records and self._plane.backlog() < 2
+        if small and not self._plane.runner.in_parts:
             self._stop.wait(self._settings.pipeline.linger)
 
     def _merge(self) -> None:

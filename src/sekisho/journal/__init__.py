@@ -2,7 +2,7 @@
 
 from sekisho.journal.commit import GroupCommit
 from sekisho.journal.reader import Damage, JournalReader, Taken
-from sekisho.journal.rejects import RejectRow, Rejects
+from sekisho.journal.rejects import Outcome, RejectRow, Rejects
 from sekisho.journal.writer import JournalWriter
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "GroupCommit",
     "JournalReader",
     "JournalWriter",
+    "Outcome",
     "RejectRow",
     "Rejects",
     "Taken",

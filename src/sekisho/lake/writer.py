@@ -95,6 +95,10 @@ class Lake:
         """Number of the last journal frame whose records are all committed; None at the beginning."""
         return self._manifest.state(_OFFSET)
 
+    def commits(self) -> int:
+        """How many commits there were. Grows in the transaction of each: tells whether one took place."""
+        return self._manifest.state(_COMMIT) or 0
+
     def commit(
         self,
         events: pa.Table,

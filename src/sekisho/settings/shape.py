@@ -51,7 +51,7 @@ class Pipeline(_Section, frozen=True):
 
     batch_records: Annotated[int, Meta(ge=1, le=200_000)] = 20_000
     linger: Annotated[float, Meta(ge=0, le=30)] = 1.0
-    #: the same batch crashes so many times before it is halved
+    #: the same batch crashes so many times before it is halved, and one record before it is rejected
     crashes: Annotated[int, Meta(ge=1)] = 3
     #: seconds between two looks for what is absent (silence, missing numbers, stopped sensors)
     absence_every: Annotated[float, Meta(ge=1)] = 60.0

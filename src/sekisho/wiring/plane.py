@@ -7,14 +7,12 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-import msgspec
 import pyarrow as pa
-import pyarrow.compute as pc
 from django.db import DatabaseError
 
-from sekisho import detect, lake, normalise, pipeline
+from sekisho import detect, lake, normalise
 from sekisho.journal import JournalReader, Rejects
-from sekisho.model import Finding, Frame, Offset, Reject
+from sekisho.model import Finding, Reject
 from sekisho.modules import database
 from sekisho.pipeline import Counts, Part, Stages, Step
 from sekisho.quarantine import Attempts, Runner
@@ -23,6 +21,7 @@ from sekisho.wiring.ahead import Ahead
 from sekisho.wiring.clock import now
 from sekisho.wiring.found import content
 from sekisho.wiring.parts import Master, detector, open_enricher
+from sekisho.wiring.retrying import Retrier
 
 
 @dataclass
@@ -66,6 +65,7 @@ class Plane:
     ahead: Ahead
     stages: Stages
     runner: Runner
+    retrier: Retrier
     detector: detect.Detector
     tally: Tally
 
@@ -78,48 +78,11 @@ class Plane:
         return self.runner.step()
 
     def retry_rejects(self, limit: int = 500) -> int:
-        """Try again the rejects that a person marked; gives how many became events."""
-        rows = self.rejects.to_retry(limit)
-        if not rows:
-            return 0
-        wanted: dict[tuple[int, str], list[int]] = {}
-        for row in rows:
-            place = row.reject.offset
-            wanted.setdefault((place.frame, row.retry_as or row.reject.source), []).append(place.index)
-        self.rejects.begin_retry(row.reject.offset for row in rows)
-        done = 0
-        for (number, source), indexes in wanted.items():
-            done += self._retry_frame(number, source, indexes)
-        return done
+        """Try again rejects of one frame that a person marked; gives how many were tried.
 
-    def _retry_frame(self, number: int, source: str, indexes: list[int]) -> int:
-        places = [Offset(number, index) for index in indexes]
-        frame = self.reader.frame(number)
-        if frame is None:
-            still = [Reject(place, source, "damaged", "the journal frame cannot be read") for place in places]
-            self.rejects.add(still, {})
-            return 0
-        frame = Frame(number, msgspec.structs.replace(frame.records, source=source))
-        packed = pa.array([place.packed for place in places], pa.int64())
-        result = self.normaliser.batch([frame])
-        mine = result.events.filter(pc.is_in(result.events.column("journal_offset"), value_set=packed))
-        folded = self.stages.fold(mine)
-        context = self.stages.context()
-        events = self.stages.enrich(folded.events, context)
-        self.stages.alert(self.stages.detect(events, context))
-        upto = self.lake.offset()
-        assert upto is not None
-        became = [Offset.unpack(value) for value in mine.column("journal_offset").to_pylist()]
-        told = pipeline.counts((), folded.duplicates)
-        for row in (self.rejects.get(place) for place in became):
-            if row is not None:
-                less = told.setdefault(row.reject.source, Counter())
-                less["rejects"] -= 1
-        self.stages.commit_part(events, upto, told)
-        self.rejects.remove(became)
-        left = [reject for reject in result.rejects if reject.offset in set(places)]
-        self.rejects.add(left, {number: frame.records.received_at})
-        return len(became)
+        To be called when ``step`` has nothing to do.
+        """
+        return self.retrier.step(limit)
 
     def close(self) -> None:
         self.ahead.close()
@@ -184,11 +147,20 @@ def open_plane(settings: Settings, *, alert: Callable[[Sequence[Finding]], objec
     runner = Runner(
         stages,
         Attempts(settings.run_dir / "attempts.json"),
+        commits=store.commits,
         max_records=settings.pipeline.batch_records,
         crashes=settings.pipeline.crashes,
         blameless=(DatabaseError,),
     )
-    return Plane(settings, reader, store, rejects, normaliser, ahead, stages, runner, finder, tally)
+    retrier = Retrier(
+        stages,
+        rejects,
+        reader.frame,
+        commits=store.commits,
+        crashes=settings.pipeline.crashes,
+        blameless=(DatabaseError,),
+    )
+    return Plane(settings, reader, store, rejects, normaliser, ahead, stages, runner, retrier, finder, tally)
 
 
 def raise_alerts(settings: Settings) -> Callable[[Sequence[Finding]], object]:
