@@ -197,10 +197,9 @@ class _Judge:
     def _segment(self, first: int, targets: list[Target]) -> bool:
         """Add the leaves of one segment; False where the tree cannot go on."""
         if first > self._stored.size:
-            if first < self._sealed_end():
-                why = "neither the segment nor its leaf hashes are there"
-                gap = Fault("missing", self._stored.size, first - 1, "-", 0, why, *self._times(first))
-                self._report.faults.append(gap)
+            why = "neither the segment nor its leaf hashes are there"
+            gap = Fault("missing", self._stored.size, first - 1, "-", 0, why, *self._times(first))
+            self._report.faults.append(gap)
             self._whole = False
             return False
         stored, actual = self._leaves(first)
@@ -332,9 +331,6 @@ class _Judge:
             self._report.faults.append(fault)
         self._report.untold += max(0, len(self._differs) - 1000)
         self._differs.clear()
-
-    def _sealed_end(self) -> int:
-        return max((target.size for target in self._targets), default=0)
 
     def _times(self, number: int) -> tuple[int, int]:
         """Oldest and newest receipt in the segment that holds the frame."""
