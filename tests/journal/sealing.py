@@ -42,7 +42,10 @@ class World:
     def write(self, count: int, *, seal_every: int = 5) -> None:
         for i in range(count):
             self.clock += 1
-            body = b'{"frame": %d, "x": "%s"}' % (self.writer.next_frame, self.random.randbytes(60).hex().encode())
+            body = b'{"frame": %d, "x": "%s"}' % (
+                self.writer.next_frame,
+                self.random.randbytes(60).hex().encode(),
+            )
             self.writer.append([batch(body, b"second", at=self.clock)])
             if seal_every and i % seal_every == seal_every - 1:
                 self.sealer.seal()

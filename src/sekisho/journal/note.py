@@ -158,7 +158,9 @@ def signer(skey: str) -> Signer:
 
 
 def _key_parts(text: str, before: str) -> tuple[str, int, bytes]:
-    expected = BadNote(f"this is no {'private' if before else 'verifier'} key; expected {before}NAME+ID+BASE64")
+    expected = BadNote(
+        f"this is no {'private' if before else 'verifier'} key; expected {before}NAME+ID+BASE64"
+    )
     parts = text.removeprefix(before).split("+", 2)
     if not text.startswith(before) or len(parts) != 3:
         raise expected

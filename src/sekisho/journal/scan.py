@@ -206,9 +206,7 @@ class _Walk:
             return
         if not at:
             self._open.append(len(self.faults))
-        self.faults.append(
-            Fault(kind, first, last, self.job.segment.name, position, why, self.last_at, at)
-        )
+        self.faults.append(Fault(kind, first, last, self.job.segment.name, position, why, self.last_at, at))
 
 
 def scan(job: Job) -> Scanned:

@@ -25,9 +25,7 @@ class Sealer:
     Receiving goes on without it: a journal that cannot be sealed is said to be so, and kept.
     """
 
-    def __init__(
-        self, folder: Path, tree: GrowingTree, files: KeyFiles, *, now: Callable[[], int]
-    ) -> None:
+    def __init__(self, folder: Path, tree: GrowingTree, files: KeyFiles, *, now: Callable[[], int]) -> None:
         self._tree = tree
         self._files = files
         self._now = now
@@ -50,7 +48,10 @@ class Sealer:
         handed = self.last.checkpoint.rotation
         if handed and handed[0] == signer.verifier and self._files.coming.exists():
             signer = keys.take_over(self._files)
-        if self.last.checkpoint.origin != signer.verifier.name or signer.verifier.made(self.last.note) is None:
+        if (
+            self.last.checkpoint.origin != signer.verifier.name
+            or signer.verifier.made(self.last.note) is None
+        ):
             raise Refused(
                 f"the last checkpoint ({self.last.checkpoint.origin}, size {self.last.checkpoint.size}) is not"
                 f" signed by the key of this collector ({signer.verifier.name} {signer.verifier.key_id.hex()})"

@@ -122,7 +122,9 @@ def _chain(placed: Sequence[_Placed], pinned: Verifier, found: Trusted) -> list[
     keys = keys or [pinned]
     if pinned not in keys:
         reached = ", ".join(key.key_id.hex() for key in keys)
-        _fault(found, 0, f"no signed change of key leads to {pinned.vkey}; the checkpoints lead to: {reached}")
+        _fault(
+            found, 0, f"no signed change of key leads to {pinned.vkey}; the checkpoints lead to: {reached}"
+        )
         return []
     return keys
 

@@ -169,9 +169,7 @@ def _count(report: Report, done: Scanned) -> None:
 class _Judge:
     """Walks the tree from frame 0 on, from one signed root to the next."""
 
-    def __init__(
-        self, plan: Plan, scanned: dict[int, Scanned], trusted: Trusted, report: Report
-    ) -> None:
+    def __init__(self, plan: Plan, scanned: dict[int, Scanned], trusted: Trusted, report: Report) -> None:
         self._plan = plan
         self._scanned = scanned
         self._targets = trusted.targets
@@ -206,9 +204,7 @@ class _Judge:
         at = 0
         while at < len(stored):
             size = self._stored.size
-            upto = min(
-                len(stored), at + (targets[0].size - size) * HASH if targets else len(stored)
-            )
+            upto = min(len(stored), at + (targets[0].size - size) * HASH if targets else len(stored))
             if upto > at:
                 self._note_differences(first, at // HASH, upto // HASH)
                 self._stored.extend(stored[at:upto])
@@ -345,7 +341,9 @@ def _away(folder: Path, plan: Plan, report: Report) -> None:
     for first in plan.firsts:
         if first in plan.jobs:
             continue
-        span = Span(first, (plan.end(first) or plan.files[first].end if first in plan.files else first + 1) - 1)
+        span = Span(
+            first, (plan.end(first) or plan.files[first].end if first in plan.files else first + 1) - 1
+        )
         if (folder / f"{first:016d}.seg").exists():
             report.skipped.append(span)
             continue
