@@ -12,6 +12,7 @@ One JSON object per line, each fsynced before anybody is told of it::
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -111,10 +112,11 @@ def last(folder: Path) -> Sealed | None:
 
 
 class CheckpointFile:
-    """The one writer of the file. An unfinished last line (a crash) is cut off when it is opened."""
+    """The one writer of the file, thread-safe. An unfinished last line (a crash) is cut off when it is opened."""
 
     def __init__(self, folder: Path, *, fsync: Callable[[int], None] = os.fdatasync) -> None:
         self._fsync = fsync
+        self._lock = threading.Lock()
         path = folder / NAME
         fresh = not path.exists()
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
@@ -132,15 +134,16 @@ class CheckpointFile:
 
     def add(self, line: Line) -> None:
         """On the disk when it returns. Raises ``OSError``; then the file ends as before."""
-        before = os.fstat(self._fd).st_size
         data = msgspec.json.encode(line) + b"\n"
-        try:
-            if os.write(self._fd, data) != len(data):
-                raise OSError(f"the line could not be written whole to {NAME}")
-            self._fsync(self._fd)
-        except OSError:
-            os.ftruncate(self._fd, before)
-            raise
+        with self._lock:
+            before = os.fstat(self._fd).st_size
+            try:
+                if os.write(self._fd, data) != len(data):
+                    raise OSError(f"the line could not be written whole to {NAME}")
+                self._fsync(self._fd)
+            except OSError:
+                os.ftruncate(self._fd, before)
+                raise
 
     def seal(self, note: Note, at: int) -> None:
         self.add(Line(at, note=str(note)))
@@ -149,4 +152,6 @@ class CheckpointFile:
         self.add(Line(at, size=size, cosignature=signature.line))
 
     def close(self) -> None:
-        os.close(self._fd)
+        with self._lock:
+            os.close(self._fd)
+            self._fd = -1

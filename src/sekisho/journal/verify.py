@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from sekisho.journal import durable, leaves, trust
+from sekisho.journal import durable, leaves
 from sekisho.journal.durable import DurableMark
 from sekisho.journal.leaves import LeafFile, leaf_files
-from sekisho.journal.merkle import HASH, Frontier
+from sekisho.journal.merkle import HASH, Frontier, missing_leaf
 from sekisho.journal.scan import Fault, Job, Scanned, scan
 from sekisho.journal.trust import Target, Trusted
 from sekisho.journal.writer import segments
@@ -125,6 +125,29 @@ def live(folder: Path) -> bool:
     finally:
         os.close(fd)
     return False
+
+
+def frame_at(folder: Path, at: int, *, last: bool) -> int | None:
+    """First frame of the segment that holds the time ``at`` (ns since 1970 UTC); with ``last`` its last
+    frame, None if nothing is later. Segments whose first frame cannot be read count as earlier."""
+    firsts = [(int(path.stem), _began(path)) for path in segments(folder)]
+    later = [first for first, began in firsts if began is not None and began > at]
+    if last:
+        return later[0] - 1 if later else None
+    earlier = [first for first, began in firsts if began is None or began <= at]
+    return earlier[-1] if earlier else 0
+
+
+def _began(segment: Path) -> int | None:
+    """Time of receipt of a segment's first frame."""
+    with segment.open("rb") as file:
+        file.seek(fmt.SEGMENT_HEADER.size)
+        try:
+            header = fmt.read_header(file.read(fmt.FRAME_HEADER.size))
+            rest = file.read(header.head)
+            return fmt.sound(b"\0" * fmt.FRAME_HEADER.size + rest, header)
+        except fmt.Broken:
+            return None
 
 
 def _plan(folder: Path, trusted: Trusted, frames: tuple[int, int | None], decode: bool) -> Plan:
@@ -363,8 +386,6 @@ def _away(folder: Path, plan: Plan, report: Report) -> None:
 
 def _all_recorded_missing(file: LeafFile, report: Report) -> bool:
     """Whether these frames never were in a segment: recorded as missing when the collector started."""
-    from sekisho.journal.merkle import missing_leaf
-
     data = file.path.read_bytes()
     if any(data[i * HASH : (i + 1) * HASH] != missing_leaf(file.first + i) for i in range(file.count)):
         return False

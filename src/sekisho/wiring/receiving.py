@@ -19,6 +19,7 @@ from sekisho.settings import Settings
 from sekisho.wiring.clock import now_ns
 from sekisho.wiring.found import content
 from sekisho.wiring.journaling import open_journal
+from sekisho.wiring.sealing import Sealing, witness_routes
 
 SOCKET = "collect.sock"
 
@@ -30,6 +31,7 @@ class Receivers:
     counters: Counters
     writer: JournalWriter
     failed: asyncio.Future[None]
+    sealing: Sealing
     _commit: GroupCommit
     _http: http.Server
     _syslog: syslog.Receivers
@@ -39,6 +41,7 @@ class Receivers:
         await self._http.stop()
         await self._syslog.close()
         await self._commit.close()
+        await self.sealing.close()
         self.writer.close()
 
 
@@ -57,6 +60,7 @@ async def receivers(
     found = content()
     writer = open_journal(settings)
     commit = GroupCommit(writer)
+    sealing = Sealing(settings, writer, commit.append)
     counters = Counters()
     app = http.application(
         commit.append,
@@ -66,7 +70,7 @@ async def receivers(
         source_ids=frozenset(found.receivable()),
         sourcetypes=sourcetypes(found),
         now=now_ns,
-        extra_routes=extra_routes,
+        extra_routes=[*extra_routes, *witness_routes(settings, commit.append)],
         open_routes=open_routes,
         local_routes=[web.post(local.PATH, local.local_records(commit.append))],
     )
@@ -85,7 +89,7 @@ async def receivers(
             f" {collect.syslog_udp_port}, TLS port {collect.syslog_tls_port}): {error}",
             "end the program that uses it, or set other ports in [collect]; 0 switches one off",
         ) from error
-    return Receivers(counters, writer, commit.failed, commit, server, lines)
+    return Receivers(counters, writer, commit.failed, sealing, commit, server, lines)
 
 
 def sourcetypes(found: Content) -> dict[str, str]:
