@@ -22,7 +22,7 @@ def batch(*bodies: bytes, at: int = T0) -> Records:
 
 
 class World:
-    """A journal of which the test is the collector. Frames come every second, checkpoints every five frames."""
+    """A journal of which the test is the collector: a frame each second, a checkpoint each five frames."""
 
     def __init__(self, folder: Path, *, segment: int = 1500, origin: str = ORIGIN) -> None:
         self.data = folder

@@ -78,7 +78,7 @@ def witness_file(world: World, name: str = "witness") -> Path:
 
 
 def reseal(world: World, signer: Signer) -> None:
-    """What an intruder does who rewrote the frames: leaves, nodes and checkpoints made anew, with this key."""
+    """What an intruder does who rewrote frames: leaves, nodes and checkpoints anew, with this key."""
     for pattern in ("*.leaf", "nodes.*", "checkpoints"):
         for path in world.folder.glob(pattern):
             path.unlink()

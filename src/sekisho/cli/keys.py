@@ -55,7 +55,8 @@ def rotate(obj: Global, dry_run: bool) -> None:
     """Hand over to a new key, in a checkpoint signed by both. The old private key is removed.
 
     Whoever pinned the old key still verifies everything: `sekisho verify` follows the hand-over.
-    After a theft of the key change it at once, and trust what was sealed before only where a witness signed it.
+    After a theft of the key change it at once, and trust what was sealed before only where a
+    witness signed it.
 
     \b
     Examples:

@@ -23,8 +23,8 @@ from sekisho.cli.main import Global
 def command(obj: Global, event: str, output: Path | None) -> None:
     """Write a small file that proves one event to anybody, without the journal.
 
-    EVENT is an event_uid, a journal_offset, or FRAME/RECORD. The file holds the whole batch in which the event
-    was received (the hash is over all of it): look whether the other records may be shown.
+    EVENT is an event_uid, a journal_offset, or FRAME/RECORD. The file holds the whole batch in which
+    the event was received (the hash is over all of it): see whether the other records may be shown.
 
     \b
     Examples:

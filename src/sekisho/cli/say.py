@@ -23,8 +23,8 @@ def how_to_pin(vkey: str | None) -> None:
     """The verifier key, when it was made just now: an auditor pins it, so it must be kept elsewhere."""
     if vkey:
         click.echo(
-            "\nThe journal is sealed. Keep this verifier key somewhere else (on paper, with the auditor): with it\n"
-            f"`sekisho verify --vkey KEY` proves that no log was altered or removed.\n  {vkey}"
+            "\nThe journal is sealed. Keep this verifier key somewhere else (on paper, with the auditor);"
+            f"\nwith it `sekisho verify --vkey KEY` proves that no log was altered or removed.\n  {vkey}"
         )
 
 

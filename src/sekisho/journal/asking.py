@@ -44,7 +44,7 @@ def secret_text(path: Path) -> str:
 
 
 def post(url: str, body: bytes, headers: Mapping[str, str], *, ca: str = "") -> Answer:
-    """POST without following redirects. Raises ``NotToldError``, never with the URL in it (it may be secret)."""
+    """POST, following no redirect. Raises ``NotToldError``, never with the URL in it (may be secret)."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port

@@ -1,9 +1,10 @@
 """The tree as its one writer lets it grow: leaves beside their segment, inner nodes, the root so far.
 
-Leaves are written right behind the frames' fsync, without an fsync of their own: a seal syncs them before it
-is signed, and so does the end of a segment. A leaf therefore says that its frame was on the disk. So after a crash the leaves below the last checkpoint stand, and
-those above it are hashed anew from the segment's bytes. What was sealed is never written again: frames below
-the last checkpoint whose leaves are gone and whose segment is gone leave the tree broken, and it says so.
+Leaves are written right behind the frames' fsync, without an fsync of their own: a seal syncs them before
+it is signed, and so does the end of a segment. A leaf therefore says that its frame was on the disk. After a
+crash the leaves below the last checkpoint stand, and those above it are hashed anew from the segment's bytes.
+What was sealed is never written again: frames below the last checkpoint whose leaves are gone and whose
+segment is gone leave the tree broken, and it says so.
 """
 
 from __future__ import annotations
@@ -161,7 +162,7 @@ class GrowingTree:
                 for leaf in leaves:
                     for tree in grown.append(leaf):
                         if tree.height in self._node_fds:
-                            _write_at(self._node_fds[tree.height], tree.hash, tree.index * HASH)
+                            _write_at(self._node_fds[tree.height], tree.hash, tree.place * HASH)
                 self._frontier = grown
             self.next += len(leaves)
 

@@ -29,15 +29,15 @@ LEVELS = (8, 16, 24)
 
 
 class LeafFile(NamedTuple):
-    """``count`` whole hashes from frame ``first`` on."""
+    """``many`` whole hashes from frame ``first`` on."""
 
     path: Path
     first: int
-    count: int
+    many: int
 
     @property
     def end(self) -> int:
-        return self.first + self.count
+        return self.first + self.many
 
 
 class Away(msgspec.Struct, frozen=True):
@@ -101,7 +101,7 @@ class StoredTree:
 
     def refresh(self) -> None:
         """Look again which files there are and how long they are."""
-        self._files = [file for file in leaf_files(self._folder) if file.count]
+        self._files = [file for file in leaf_files(self._folder) if file.many]
         self._firsts = [file.first for file in self._files]
 
     def size(self) -> int:

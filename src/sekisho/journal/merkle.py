@@ -22,10 +22,10 @@ Node = Callable[[int, int], bytes]
 
 
 class Subtree(NamedTuple):
-    """A whole subtree of 2**height leaves, the ``index``-th of its height."""
+    """A whole subtree of 2**height leaves, the ``place``-th of its height."""
 
     height: int
-    index: int
+    place: int
     hash: bytes
 
 

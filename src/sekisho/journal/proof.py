@@ -1,7 +1,7 @@
 """The proof of one event: one small JSON file that anybody can check without the journal. Pure.
 
-The leaf is the whole frame, so the frame's bytes are in the proof; a frame holds a batch, so other records that
-came in the same batch are in it too. They cannot be blacked out: without them the hash could not be formed.
+The leaf is the whole frame, so the frame's bytes are in the proof; a frame holds a batch, so other records
+that came in the same batch are in it too. They cannot be blacked out: the hash is formed over them.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ MAX_PROOF = 3 << 30
 
 
 class Proof(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``frame``, ``path``: base64. ``index``: number of the leaf and frame; ``record``: place of the event in the
-    frame, from 0; ``size``: leaves of the tree that the checkpoint signed. ``hand_overs``: signed notes
+    """``frame``, ``path``: base64. ``index``: number of the leaf and frame; ``record``: place of the event in
+    the frame, from 0; ``size``: leaves of the tree that the checkpoint signed. ``hand_overs``: signed notes
     of changes of key, oldest first; ``cosignatures``: signature lines of witnesses."""
 
     frame: str
@@ -147,9 +147,8 @@ def _witnessed(
     for line in lines:
         try:
             cosigned = notes.Note(note.text, notes.signatures(line))
-            for key in keys:
-                if signature := key.made(cosigned):
-                    found.append((key.name, notes.cosigned_at(signature)))
+            made = [(key, key.made(cosigned)) for key in keys]
+            found += [(key.name, notes.cosigned_at(signature)) for key, signature in made if signature]
         except BadNote as error:
             raise NotProvenError(f"a cosignature does not verify: {error.why}") from error
     return tuple(found)

@@ -21,9 +21,9 @@ MOST = 1000
 class Fault(NamedTuple):
     """Something that is not as it was sealed.
 
-    ``kind``: ``altered``, ``missing``, ``added``, ``reordered``, ``leaf`` (a stored leaf hash), ``checkpoint``
-    or ``witness``. ``first`` to ``last``: frames (-1: none in particular). ``after`` and ``before``: times of
-    receipt (ns since 1970 UTC) of the nearest whole frames on both sides; 0 if there is none.
+    ``kind``: ``altered``, ``missing``, ``added``, ``reordered``, ``leaf`` (a stored leaf hash),
+    ``checkpoint`` or ``witness``. ``first`` to ``last``: frames (-1: none in particular). ``after`` and
+    ``before``: times of receipt (ns since 1970 UTC) of the nearest whole frames on both sides; 0: none.
     """
 
     kind: str

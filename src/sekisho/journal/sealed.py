@@ -112,7 +112,7 @@ def last(folder: Path) -> Sealed | None:
 
 
 class CheckpointFile:
-    """The one writer of the file, thread-safe. An unfinished last line (a crash) is cut off when it is opened."""
+    """The one writer of the file, thread-safe. An unfinished last line (a crash) is cut off."""
 
     def __init__(self, folder: Path, *, fsync: Callable[[int], None] = os.fdatasync) -> None:
         self._fsync = fsync

@@ -42,19 +42,17 @@ class Sealer:
             self._fail(tree.broken)
 
     def _own(self, signer: Signer) -> Signer:
-        """The key, if it is the one that signed last; after a crash in a hand-over, the one that took over."""
+        """The key, if it signed last; after a crash in a hand-over, the one that took over."""
         if self.last is None:
             return signer
         handed = self.last.checkpoint.rotation
         if handed and handed[0] == signer.verifier and self._files.coming.exists():
             signer = keys.take_over(self._files)
-        if (
-            self.last.checkpoint.origin != signer.verifier.name
-            or signer.verifier.made(self.last.note) is None
-        ):
+        made, key = self.last.checkpoint, signer.verifier
+        if made.origin != key.name or key.made(self.last.note) is None:
             raise Refused(
-                f"the last checkpoint ({self.last.checkpoint.origin}, size {self.last.checkpoint.size}) is not"
-                f" signed by the key of this collector ({signer.verifier.name} {signer.verifier.key_id.hex()})"
+                f"the last checkpoint ({made.origin}, size {made.size}) is not signed by the key of this"
+                f" collector ({key.name} {key.key_id.hex()})"
             )
         return signer
 
@@ -73,12 +71,11 @@ class Sealer:
         if self._signer is None or self._tree.broken:
             self._fail(self.error or self._tree.broken)
             return []
-        made = []
+        made: list[Sealed] = []
         try:
             points = self._tree.points()
-            for point in points:
-                if point.size > (self.last.checkpoint.size if self.last else 0):
-                    made.append(self._add(checkpoints.signed(self._checkpoint(point), self._signer)))
+            done = self.last.checkpoint.size if self.last else 0
+            made += [self._sign(point) for point in points if point.size > done]
             if points and self._files.coming.exists():
                 made.append(self._hand_over(points[-1]))
         except (OSError, Refused) as error:
@@ -90,9 +87,10 @@ class Sealer:
     def close(self) -> None:
         self.file.close()
 
-    def _checkpoint(self, point: Point) -> Checkpoint:
+    def _sign(self, point: Point) -> Sealed:
         assert self._signer is not None
-        return Checkpoint(self._signer.verifier.name, point.size, point.root)
+        made = Checkpoint(self._signer.verifier.name, point.size, point.root)
+        return self._add(checkpoints.signed(made, self._signer))
 
     def _hand_over(self, point: Point) -> Sealed:
         assert self._signer is not None

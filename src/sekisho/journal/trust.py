@@ -101,7 +101,7 @@ def _fault(found: Trusted, position: int, why: str, kind: str = "checkpoint", si
 
 
 def _chain(placed: Sequence[_Placed], pinned: Verifier, found: Trusted) -> list[Verifier]:
-    """The keys in order of their rule, if the pinned one is among them and every hand-over is signed twice."""
+    """The keys in order of rule, if the pinned one is among them and each hand-over is signed twice."""
     keys: list[Verifier] = []
     for one, position in placed:
         try:
@@ -173,7 +173,7 @@ def _elsewhere(path: Path, pinned: Verifier, found: Trusted) -> None:
 
 
 def _notes_in(path: Path) -> Iterator[tuple[int, str]]:
-    """(place, note): a note as it is, or one per line inside a JSON object (behind anything, as in syslog)."""
+    """(place, note): a note as it is, or one per line in a JSON object (behind anything, as in syslog)."""
     raw = path.read_bytes()
     if b'"note"' not in raw:
         yield 0, raw.decode("utf-8", "replace")

@@ -1,8 +1,9 @@
 """`sekisho verify`: whether the journal is, byte for byte, what was sealed. Offline; writes nothing.
 
-Two sequences of leaves are compared with every signed root: those stored beside the segments, and those of the
-frames as they are now. Where both agree and lead to the root, all is as sealed. Where they differ, the root says
-which of the two was altered. Where neither leads to it, both were, and the fault lies between two checkpoints.
+Two sequences of leaves are compared with every signed root: those stored beside the segments, and those of
+the frames as they are now. Where both agree and lead to the root, all is as sealed. Where they differ, the
+root says which of the two was altered. Where neither leads to it, both were, and the fault lies between two
+checkpoints.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sekisho.journal import durable, leaves
+from sekisho.journal import format as fmt
 from sekisho.journal.durable import DurableMark
 from sekisho.journal.leaves import LeafFile, leaf_files
 from sekisho.journal.merkle import HASH, Frontier, missing_leaf
@@ -239,10 +241,10 @@ class _Judge:
         return True
 
     def _leaves(self, first: int) -> tuple[bytes, bytes]:
-        """Leaves of a segment as stored and as the frames are; each filled from the other where it has none."""
+        """Leaves of a segment as stored and as the frames are; each filled up from the other."""
         file, done = self._plan.files.get(first), self._scanned.get(first)
         end = self._plan.end(first)
-        stored = bytearray(file.path.read_bytes()[: file.count * HASH] if file else b"")
+        stored = bytearray(file.path.read_bytes()[: file.many * HASH] if file else b"")
         if end is not None:
             del stored[(end - first) * HASH :]
         known = len(stored) // HASH
@@ -259,7 +261,7 @@ class _Judge:
     def _note_differences(self, first: int, begin: int, end: int) -> None:
         done = self._scanned.get(first)
         file = self._plan.files.get(first)
-        known = file.count if file else 0
+        known = file.many if file else 0
         for number, (_, position) in (done.differs if done else {}).items():
             if begin <= number - first < min(end, known):
                 self._differs[number] = first, position
@@ -311,8 +313,8 @@ class _Judge:
         if self._differs:
             self._name_differences(to_blame="frame")
         why = (
-            f"the frames and leaf hashes behind frame {self._good - 1} do not lead to the root that was signed"
-            f" for {target.size} frames: altered together, or the checkpoint is of another history"
+            f"the frames and leaf hashes from frame {self._good} on do not lead to the root that was signed for"
+            f" {target.size} frames: altered together, or the checkpoint is of another history"
         )
         where = f"{target.where} at {target.position}"
         times = self._times(self._good)
@@ -327,7 +329,7 @@ class _Judge:
         if self._whole and beyond:
             last = max(beyond, key=lambda target: target.size)
             kind = "witness" if all(target.witness for target in beyond) else "missing"
-            why = f"signed for {last.size} frames, and only {self._stored.size} are here: cut off or rolled back"
+            why = f"signed for {last.size} frames, {self._stored.size} are here: cut off or rolled back"
             times = self._times(self._stored.size)
             fault = Fault(kind, self._stored.size, last.size - 1, last.where, last.position, why, *times)
             self._report.faults.append(fault)
@@ -376,18 +378,17 @@ def _away(folder: Path, plan: Plan, report: Report) -> None:
         name = f"{first:016d}.seg"
         if said is not None:
             report.away.append((span, said.why))
-            report.cannot.append(
-                f"{name} (frames {span.first} to {span.last}) is not here, checked by leaf hash only: {said.why}"
-            )
+            frames = f"frames {span.first} to {span.last}"
+            report.cannot.append(f"{name} ({frames}) is not here, checked by leaf hash only: {said.why}")
         elif not _all_recorded_missing(plan.files[first], report):
-            why = "the segment is not here, and nothing says that it was archived: only its leaf hashes are left"
+            why = "the segment is gone, and nothing says that it was archived: only its leaf hashes are here"
             report.faults.append(Fault("missing", span.first, span.last, name, 0, why))
 
 
 def _all_recorded_missing(file: LeafFile, report: Report) -> bool:
     """Whether these frames never were in a segment: recorded as missing when the collector started."""
     data = file.path.read_bytes()
-    if any(data[i * HASH : (i + 1) * HASH] != missing_leaf(file.first + i) for i in range(file.count)):
+    if any(data[i * HASH : (i + 1) * HASH] != missing_leaf(file.first + i) for i in range(file.many)):
         return False
     why = "recorded as missing when the collector started"
     report.faults.append(Fault("missing", file.first, file.end - 1, file.path.name, 0, why))

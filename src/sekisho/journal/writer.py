@@ -64,7 +64,7 @@ class JournalWriter:
         #: the Merkle tree over all frames; what it says may be sealed
         self.tree = GrowingTree(folder, fsync=fsync)
         last, why = _last_sealed(folder)
-        leaves = max((file.end for file in leaf_files(folder) if file.count), default=0)
+        leaves = max((file.end for file in leaf_files(folder) if file.many), default=0)
         self._recover(max(self._mark.get(), at_least, leaves, last.size if last else 0))
         self.tree.open(segments(folder), self._next, last)
         self.tree.broken = self.tree.broken or why

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sekisho.wiring.plane import Plane, open_plane, quiet_gc, raise_alerts, usual_gc
     from sekisho.wiring.proving import place, prove
     from sekisho.wiring.receiving import Receivers, receivers
-    from sekisho.wiring.sealing import (
+    from sekisho.wiring.seals import (
         key_files,
         seal_now,
         seal_offline,
@@ -40,7 +40,7 @@ _PLACES = {
     "plane": ("Plane", "open_plane", "quiet_gc", "raise_alerts", "usual_gc"),
     "proving": ("place", "prove"),
     "receiving": ("Receivers", "receivers"),
-    "sealing": (
+    "seals": (
         "key_files",
         "seal_now",
         "seal_offline",

@@ -20,7 +20,7 @@ from sekisho.settings import Settings
 from sekisho.wiring.clock import now, now_ns
 from sekisho.wiring.journaling import open_journal
 from sekisho.wiring.plane import open_plane
-from sekisho.wiring.sealing import seal_offline
+from sekisho.wiring.seals import seal_offline
 
 
 def publish(settings: Settings) -> str:
