@@ -85,7 +85,7 @@ def away(folder: Path, first: int) -> Away | None:
     """What ``mark_away`` wrote; None if it did not, or if that cannot be read."""
     try:
         return msgspec.json.decode((folder / f"{first:016d}.away").read_bytes(), type=Away)
-    except (OSError, msgspec.MsgspecError):
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
         return None
 
 

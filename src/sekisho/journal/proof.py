@@ -94,7 +94,7 @@ def check(data: bytes, pinned: Verifier, witness_keys: Sequence[Verifier] = ()) 
         note = notes.parse(proof.checkpoint)
         sealed = checkpoints.parse(note.text)
         key = _ruling(pinned, proof.hand_overs, note)
-    except (msgspec.MsgspecError, binascii.Error, BadNote) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, binascii.Error, BadNote) as error:
         raise NotProvenError(f"the proof cannot be used: {error}") from error
     if sealed.size != proof.size or sealed.origin != key.name:
         raise NotProvenError("the checkpoint is of another tree")

@@ -83,7 +83,7 @@ def _entry(raw: bytes, position: int) -> Entry:
     whole = raw.endswith(b"\n")
     try:
         line = msgspec.json.decode(raw, type=Line)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         return Entry(position, len(raw), None, f"not readable: {error}", whole)
     return Entry(position, len(raw), line, whole=whole)
 

@@ -129,7 +129,7 @@ class Told:
     def _read(self) -> State:
         try:
             return msgspec.json.decode(self._path.read_bytes(), type=State)
-        except (OSError, msgspec.MsgspecError):
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
             return State()
 
     def _keep(self, state: State) -> None:

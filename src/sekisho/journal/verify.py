@@ -313,7 +313,7 @@ class _Judge:
         if self._differs:
             self._name_differences(to_blame="frame")
         why = (
-            f"the frames and leaf hashes from frame {self._good} on do not lead to the root that was signed for"
+            f"from frame {self._good} on, frames and leaf hashes do not lead to the root that was signed for"
             f" {target.size} frames: altered together, or the checkpoint is of another history"
         )
         where = f"{target.where} at {target.position}"

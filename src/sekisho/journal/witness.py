@@ -215,7 +215,7 @@ def read_state(folder: Path, origin: str) -> State | None:
         return None
     try:
         return msgspec.json.decode(path.read_bytes(), type=State)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise OSError(f"{path}: the state of the witness is damaged: {error}") from error
 
 
