@@ -119,8 +119,8 @@ def test_without_its_key_the_journal_is_kept_and_said_to_be_unsealed(tmp_path: P
     world.stop()
     assert world.verify().code == CANNOT
     world.files.private.write_bytes(private)
+    world.files.private.chmod(0o644)
     with pytest.raises(Refused, match="others may read"):
-        world.files.private.chmod(0o644)
         keys.load(world.files.private)
     world.files.private.chmod(0o600)
     world.open()
@@ -189,7 +189,7 @@ def test_the_seal_syncs_leaves_before_it_is_signed(tmp_path: Path) -> None:
     synced: dict[str, bytes] = {}
 
     def fsync(fd: int) -> None:
-        path = Path(os.readlink(f"/proc/self/fd/{fd}"))
+        path = Path(f"/proc/self/fd/{fd}").readlink()
         os.fdatasync(fd)
         synced[path.name] = path.read_bytes()
 
@@ -242,8 +242,8 @@ def test_kill_9_at_random_moments_never_leaves_a_wrong_tree(tmp_path: Path) -> N
         threading.Thread(target=seal, daemon=True).start()
         print("ready", flush=True)
         while True:
-            body = os.urandom(random.randrange(2000))
-            writer.append([Records("a", "hec", "none", "", "", 1, (body,)) for _ in range(random.randrange(1, 5))])
+            records = Records("a", "hec", "none", "", "", 1, (os.urandom(random.randrange(2000)),))
+            writer.append([records] * random.randrange(1, 5))
         """
     )
     files = keys.KeyFiles(tmp_path / "seal.key", tmp_path / "vkey")

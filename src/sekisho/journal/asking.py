@@ -49,7 +49,7 @@ def post(url: str, body: bytes, headers: Mapping[str, str], *, ca: str = "") -> 
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError:
-        host, port = None, None
+        raise NotToldError("the address is no http or https URL") from None
     if parts.scheme not in ("http", "https") or not host:
         raise NotToldError("the address is no http or https URL")
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")

@@ -7,6 +7,7 @@ that what could not be told is told later, in order. Nothing here is on the way 
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import socket
@@ -112,7 +113,8 @@ class ToSyslog:
                     context = asking.tls_context(self._ca)
                     with context.wrap_socket(plain, server_hostname=self._host) as wrapped:
                         wrapped.sendall(data)
-                        wrapped.unwrap()
+                        with contextlib.suppress(OSError):
+                            wrapped.unwrap()  # many servers close without an answer to it
                 else:
                     plain.sendall(data)
                     plain.shutdown(socket.SHUT_WR)
