@@ -20,13 +20,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import google_crc32c
+import msgspec
 
 from bench.sealing import batches
 from sekisho.journal import JournalWriter, keys
 from sekisho.journal.sealer import Sealer
 from sekisho.journal.trust import judge
 from sekisho.journal.verify import verify
-from sekisho.model import Records
 
 
 def make(folder: Path, size: int) -> keys.KeyFiles:
@@ -40,7 +40,9 @@ def make(folder: Path, size: int) -> keys.KeyFiles:
     while written < size:
         chosen = [dice.choice(shapes) for _ in range(32)]
         stamp = dice.randbytes(16).hex().encode()
-        writer.append([Records(*records[:5], count, (*records.bodies, stamp)) for records in chosen])
+        writer.append(
+            [msgspec.structs.replace(records, bodies=(*records.bodies, stamp)) for records in chosen]
+        )
         count += 32
         if count % 3200 == 0:
             sealer.seal()
