@@ -53,7 +53,7 @@ def test_verify_says_verified_and_names_the_first_fault(data: Path, tmp_path: Pa
     shutil.copytree(data / "journal", copy)
     assert run(data, "verify", "--journal", str(copy), "--vkey", vkey, "--jobs", "2").exit_code == 0
     assert run(data, "verify", "--journal", str(copy)).exit_code == 2
-    segment = sorted((data / "journal").glob("*.seg"))[0]
+    segment = min((data / "journal").glob("*.seg"))
     raw = bytearray(segment.read_bytes())
     raw[100] ^= 1
     segment.write_bytes(bytes(raw))
@@ -123,7 +123,7 @@ def test_an_event_that_is_not_there_is_refused_with_a_remedy(data: Path) -> None
 
 
 def test_an_altered_event_is_not_proven(data: Path) -> None:
-    path = sorted((data / "journal").glob("*.leaf"))[0]
+    path = min((data / "journal").glob("*.leaf"))
     path.write_bytes(b"x" * path.stat().st_size)
     assert "does not lead to the signed root" in str(run(data, "prove", "0/0").exception)
 

@@ -85,12 +85,12 @@ class _Walk:
         position = fmt.SEGMENT_HEADER.size
         while position < len(self.data) and not self._over():
             try:
-                header, at = self._whole(position)
+                header, at, raw = self._whole(position)
             except fmt.Broken as broken:
                 position = self._damaged(position, broken.why)
                 continue
             if not self._beyond(header.number):
-                self._frame(header, position, at)
+                self._frame(header, position, at, raw)
             position += header.size
         self._settle_gaps()
         self._tail()
@@ -106,14 +106,14 @@ class _Walk:
     def _beyond(self, number: int) -> bool:
         return self.job.limit is not None and number >= self.job.limit
 
-    def _whole(self, position: int) -> tuple[fmt.FrameHeader, int]:
-        """Header and time of receipt of a sound frame; raises ``Broken``."""
+    def _whole(self, position: int) -> tuple[fmt.FrameHeader, int, bytes]:
+        """Header, time of receipt and bytes of a sound frame; raises ``Broken``."""
         header = fmt.read_header(self.data[position : position + fmt.FRAME_HEADER.size])
         raw = self.data[position : position + header.size]
         fmt.check(raw, header)
-        return header, fmt.sound(raw, header, self._unpacker if self.job.decode else None)
+        return header, fmt.sound(raw, header, self._unpacker if self.job.decode else None), raw
 
-    def _frame(self, header: fmt.FrameHeader, position: int, at: int) -> None:
+    def _frame(self, header: fmt.FrameHeader, position: int, at: int, raw: bytes) -> None:
         number = header.number
         self._seen(at)
         if number < self.expected:
@@ -121,7 +121,7 @@ class _Walk:
                 self._say("added", number, number, position, "its number was there already", at)
             else:
                 self._say("reordered", number, number, position, f"it stands behind {self.expected - 1}", at)
-                self._compare(number, position, header.size)
+                self._compare(number, position, raw)
             return
         if self.job.end is not None and number >= self.job.end:
             why = f"the segment ends with frame {self.job.end - 1}, and {number} belongs behind it"
@@ -130,12 +130,12 @@ class _Walk:
         for left_out in range(self.expected, min(number, self.expected + 10 * MOST)):
             self._gaps[left_out] = position
         self.seen += 1
-        self._compare(number, position, header.size)
+        self._compare(number, position, raw)
         self.expected = number + 1
         self.last_at = at
 
-    def _compare(self, number: int, position: int, size: int) -> None:
-        leaf = leaf_hash(self.data[position : position + size])
+    def _compare(self, number: int, position: int, raw: bytes) -> None:
+        leaf = leaf_hash(raw)
         if leaf != self._leaf(number):
             self.differs[number] = (leaf, position)
 
@@ -155,7 +155,7 @@ class _Walk:
         following = position + 1
         while (following := self.data.find(fmt.FRAME_MAGIC, following)) >= 0:
             try:
-                header, _ = self._whole(following)
+                header, _, _ = self._whole(following)
             except fmt.Broken:
                 following += 1
                 continue

@@ -47,4 +47,6 @@ RULE = Rule(
             en="Compare with the records of work: was a backup or a key brought back?",
         ),
     ),
+    columns=("metadata_event_code",),
+    shown=("metadata_event_code", "message"),
 )
