@@ -28,16 +28,20 @@ def sizes(world: World) -> list[int]:
     return [one.checkpoint.size for one in found]
 
 
+def hurried(world: World) -> bool:
+    return world.sealer.hurry
+
+
 def test_a_seal_covers_what_is_new_and_each_end_of_a_segment(tmp_path: Path) -> None:
     world = World(tmp_path)
     assert world.sealer.seal() == []
     world.write(20, seal_every=0)
     assert world.sealer.waiting == 20
-    assert world.sealer.hurry
+    assert hurried(world)
     world.sealer.seal()
     ends = [int(path.stem) for path in sorted(world.folder.glob("*.seg"))][1:]
     assert sizes(world) == [*ends, 20]
-    assert not world.sealer.hurry
+    assert not hurried(world)
     assert world.sealer.waiting == 0
     assert world.sealer.seal() == []
     world.stop()

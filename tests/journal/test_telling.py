@@ -287,7 +287,7 @@ def test_a_witness_that_lies_is_not_believed(tmp_path: Path) -> None:
     ]
     says = ["no cosignature", "another key", "no cosignature", "404: unknown", "refused (409", "302"]
     for answer, expected in zip(answers, says, strict=True):
-        with http(lambda *_, answer=answer: answer) as port:  # type: ignore[misc]
+        with http(lambda *_, answer=answer: answer) as port:
             told = to_witness(world, port, signer.verifier.vkey)
             told.step(T0)
             assert expected in told.state.error

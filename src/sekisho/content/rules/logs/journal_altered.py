@@ -16,7 +16,7 @@ def tell(match: Match) -> Told:
     what = Text(
         ja="ジャーナルを封印できない、または証人が署名を拒否しました（{metadata_event_code}）：{message}",
         en="The journal cannot be sealed, or a witness refused to sign it ({metadata_event_code}): {message}",
-    ).fill(match)
+    ).fill(dict(match))
     return Told("journal", f"{code} {time:%Y-%m-%d}", Severity.CRITICAL, what)
 
 
