@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 from typing import NamedTuple
 
 from sekisho.collect.tokens import Tokens
+from sekisho.journal import keys, sealed
 from sekisho.model import Refused
-from sekisho.settings import FILE, TEMPLATE, secret
+from sekisho.settings import FILE, TEMPLATE, load, secret
 
 _MARK = "sekisho-data"
 
 
 class Prepared(NamedTuple):
-    """``token``: clear text of the first token, only when it was made just now."""
+    """``token``: clear text of the first token, only when it was made just now; ``vkey``: verifier key of
+    the seal, likewise."""
 
     first: bool
     token: str | None
+    vkey: str | None = None
 
 
 def prepare(data: Path, now: float, *, token: bool = False) -> Prepared:
@@ -40,11 +44,30 @@ def prepare(data: Path, now: float, *, token: bool = False) -> Prepared:
     if not (data / FILE).exists():
         (data / FILE).write_text(TEMPLATE, encoding="utf-8")
     (data / FILE).chmod(0o600)
+    vkey = _sealing_key(data)
     tokens = Tokens(data / "secrets" / "tokens.json")
     made = tokens.create("default", now=now) if token and not tokens.names() else None
     if first:
         marker.write_text("data folder of Sekisho, layout 1\n")
-    return Prepared(first, made)
+    return Prepared(first, made, vkey)
+
+
+def _sealing_key(data: Path) -> str | None:
+    """Make the sealing key, if there never was one; gives its verifier key then.
+
+    A journal that was sealed gets no other key by itself: a lost key comes back from its backup.
+    """
+    settings = load(data)
+    files = keys.KeyFiles(settings.seal_key, data / "sekisho.vkey")
+    if files.private.exists():
+        if not files.public.exists():
+            keys.publish(files.public, keys.load(files.private).verifier)
+        return None
+    checkpoints = data / "journal" / sealed.NAME
+    if files.public.exists() or (checkpoints.exists() and checkpoints.stat().st_size):
+        return None
+    origin = settings.seal.origin or keys.default_origin(socket.gethostname())
+    return keys.create(files, origin).verifier.vkey
 
 
 def known(data: Path) -> None:

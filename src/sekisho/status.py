@@ -121,6 +121,16 @@ METRICS = (
     Metric("offset", "gauge", (), "last journal frame that is searchable"),
     Metric("backlog_frames", "gauge", (), "frames received but not yet searchable"),
     Metric("lag_seconds", "gauge", (), "age of the oldest record of the last batch when it was stored"),
+    Metric("sealed_frames", "gauge", (), "frames that the last signed checkpoint covers"),
+    Metric("unsealed_frames", "gauge", (), "frames that no checkpoint covers yet"),
+    Metric("seal_seconds", "gauge", (), "time of the last checkpoint"),
+    Metric("seal_failed", "gauge", (), "1 while the journal cannot be sealed"),
+    Metric("witness_told_seconds", "gauge", ("kind", "name"), "when a witness last took a checkpoint"),
+    Metric("witness_lag_frames", "gauge", ("kind", "name"), "sealed frames that a witness does not know of"),
+    Metric("witness_failed", "gauge", ("kind", "name"), "1 while a witness cannot be told"),
+    Metric(
+        "witness_refused", "gauge", ("kind", "name"), "1 while a witness says that the journal was altered"
+    ),
     Metric("ahead_pid", "gauge", (), "process that normalises ahead under load; 0 if there is none"),
 )
 _BY_NAME = {metric.name: metric for metric in METRICS}

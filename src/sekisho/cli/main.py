@@ -34,6 +34,11 @@ COMMANDS = {
     "assignments": "sekisho.cli.master_assignments",
     "networks": "sekisho.cli.master_networks",
     "decoys": "sekisho.cli.master_decoys",
+    "verify": "sekisho.cli.verify",
+    "prove": "sekisho.cli.prove",
+    "verify-proof": "sekisho.cli.verify_proof",
+    "keys": "sekisho.cli.keys",
+    "witness": "sekisho.cli.witness",
     "new": "sekisho.cli.new",
     "serve": "sekisho.cli.serve",
 }

@@ -19,6 +19,15 @@ def addresses(settings: Settings) -> dict[str, object]:
     }
 
 
+def how_to_pin(vkey: str | None) -> None:
+    """The verifier key, when it was made just now: an auditor pins it, so it must be kept elsewhere."""
+    if vkey:
+        click.echo(
+            "\nThe journal is sealed. Keep this verifier key somewhere else (on paper, with the auditor);"
+            f"\nwith it `sekisho verify --vkey KEY` proves that no log was altered or removed.\n  {vkey}"
+        )
+
+
 def how_to_ship(settings: Settings, token: str | None) -> None:
     """Print it; the token only when it was made just now (it is stored as a hash)."""
     url = addresses(settings)["http"]

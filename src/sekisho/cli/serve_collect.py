@@ -32,8 +32,10 @@ async def _say(settings: Settings, receivers: wiring.Receivers, started: float) 
             "received_bytes": status.counts(counters.bytes.items()),
             "refused": status.counts(counters.refused.items()),
             "dropped": status.counts(counters.dropped.items()),
+            **receivers.sealing.counts(),
         }
-        words.numbers = {"next_frame": float(receivers.writer.next_frame)}
+        words.numbers = {"next_frame": float(receivers.writer.next_frame), **receivers.sealing.numbers()}
+        words.texts = receivers.sealing.texts()
         by_source: Counter[str] = Counter()
         for (source, _), number in counters.records.items():
             by_source[source] += number
@@ -64,15 +66,20 @@ async def _run(settings: Settings) -> None:
         open_routes=[web.get("/healthz", health)],
     )
     telling: asyncio.Future[None] = asyncio.ensure_future(_say(settings, receivers, started))
+    sealing: asyncio.Future[None] = asyncio.ensure_future(receivers.sealing.run())
     stopping: asyncio.Future[Any] = asyncio.ensure_future(stop.wait())
     try:
-        await asyncio.wait({telling, stopping, receivers.failed}, return_when=asyncio.FIRST_COMPLETED)
-        for ended in (telling, receivers.failed):
+        await asyncio.wait(
+            {telling, sealing, stopping, receivers.failed}, return_when=asyncio.FIRST_COMPLETED
+        )
+        for ended in (telling, sealing, receivers.failed):
             if ended.done():
                 ended.result()  # the disk failed, or a bug: end, recover at the next start
     finally:
         telling.cancel()
         stopping.cancel()
+        sealing.cancel()
+        await asyncio.wait({sealing})
         await receivers.close()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import defaultdict
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,7 @@ def gather(settings: Settings) -> dict[str, Any]:
             "lake": _size(settings.lake_dir),
         },
         "standing": _standing(settings),
+        "seal": _seal(said["collect"]),
         "context_version": pipeline.texts.get("context_version", "") if pipeline else "",
     }
 
@@ -107,6 +109,28 @@ def _standing(settings: Settings) -> dict[str, Any] | None:
         "seconds": seen.seconds,
         "unjudged": unjudged,
         "trouble": seen.trouble,
+    }
+
+
+def _seal(words: status.Said | None) -> dict[str, Any]:
+    """How far the journal is sealed, and what each witness knows; times in seconds since 1970 UTC."""
+    if words is None:
+        return {}
+    witnesses = {
+        f"{kind} {name}": {"told_at": told_at, "lag_frames": 0, "refused": 0}
+        for kind, name, told_at in _pairs(words, "witness_told_seconds")
+    }
+    for field in ("lag_frames", "refused"):
+        for kind, name, value in _pairs(words, f"witness_{field}"):
+            witnesses[f"{kind} {name}"][field] = value
+    for name, row in witnesses.items():
+        row["error"] = words.texts.get(f"witness {name}", "")
+    return {
+        "frames": int(words.numbers.get("sealed_frames", 0)),
+        "unsealed": int(words.numbers.get("unsealed_frames", 0)),
+        "at": words.numbers.get("seal_seconds", 0.0),
+        "error": words.texts.get("seal", ""),
+        "witnesses": witnesses,
     }
 
 
@@ -169,6 +193,7 @@ def _print(found: dict[str, Any], zone: ZoneInfo) -> None:
         click.echo(f"absence    looked for at {clock(standing['at'])} in {standing['seconds']:.1f} s{told}")
     for damage in found["damaged"]:
         click.echo(f"DAMAGED    {damage}")
+    _print_seal(found["seal"], clock)
     heads = f"{'events':>12}{'rejects':>10}{'events/s':>10}{'lag s':>8}"
     click.echo(f"\n{'source':<18}{heads}  last seen")
     for source, row in sorted(found["sources"].items()):
@@ -178,6 +203,20 @@ def _print(found: dict[str, Any], zone: ZoneInfo) -> None:
         numbers = f"{row['events']:>12,}{row['rejects']:>10,}{row['per_second']:>10,.1f}{slow:>8}"
         click.echo(f"{source:<18}{numbers}  {clock(row['last_seen']) if row['last_seen'] else '-'}")
     _reasons(found)
+
+
+def _print_seal(seal: dict[str, Any], clock: Callable[[float], str]) -> None:
+    if not seal:
+        return
+    at = f", last checkpoint {clock(seal['at'])}" if seal["at"] else ""
+    click.echo(f"sealed     {seal['frames']:,} frames, {seal['unsealed']:,} not yet{at}")
+    if seal["error"]:
+        click.echo(f"NOT SEALED {seal['error']}")
+    for name, row in seal["witnesses"].items():
+        told = f"told {clock(row['told_at'])}" if row["told_at"] else "never told"
+        click.echo(f"  {name:<24} {told}, {row['lag_frames']:,} frames behind")
+        if row["error"]:
+            click.echo(f"  {'REFUSED' if row['refused'] else 'failed'}: {row['error']}")
 
 
 #: Shown with the process that counts it, since that process began.

@@ -221,9 +221,14 @@ def command(obj: Global, as_json: bool, quiet: bool) -> None:
         if ready.is_set():
             addresses = say.addresses(settings)
             if as_json:
-                click.echo(json.dumps({**addresses, "token": prepared.token, "data": str(obj.data)}))
+                click.echo(
+                    json.dumps(
+                        {**addresses, "token": prepared.token, "vkey": prepared.vkey, "data": str(obj.data)}
+                    )
+                )
             elif not quiet:
                 say.how_to_ship(settings, prepared.token)
+                say.how_to_pin(prepared.vkey)
             sys.stdout.flush()
         waiting.cancel()
         return await task

@@ -42,3 +42,12 @@ class DurableMark:
 
     def close(self) -> None:
         os.close(self._fd)
+
+
+def sync_folder(folder: Path) -> None:
+    """Names made in the folder are on the disk when it returns."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -151,6 +151,28 @@ def check(data: bytes | memoryview, header: FrameHeader) -> None:
         raise Broken("checksum differs")
 
 
+def sound(
+    data: bytes | memoryview, header: FrameHeader, unpacker: zstandard.ZstdDecompressor | None = None
+) -> int:
+    """Time of receipt (ns since 1970 UTC) of a checked frame; with ``unpacker`` the body is unpacked and its
+    lengths added up. Raises ``Broken`` where the content does not decode."""
+    start = FRAME_HEADER.size
+    try:
+        head = _decode_head(data[start : start + header.head])
+        if unpacker is None:
+            return head.received_at
+        if head.unpacked > MAX_UNPACKED:
+            raise Broken(f"frame claims {head.unpacked} bytes unpacked")
+        plain = unpacker.decompress(data[start + header.head : header.size], max_output_size=head.unpacked)
+        (count,) = struct.unpack_from("<I", plain)
+        lengths = sum(struct.unpack_from(f"<{count}I", plain, 4))
+    except (msgspec.MsgspecError, zstandard.ZstdError, struct.error) as error:
+        raise Broken(f"content does not decode: {error}") from error
+    if 4 + 4 * count + lengths != len(plain):
+        raise Broken("lengths do not add up")
+    return head.received_at
+
+
 def decode(data: bytes | memoryview, header: FrameHeader) -> Frame:
     """A checked frame; raises ``Broken`` where the content does not decode."""
     start = FRAME_HEADER.size

@@ -12,7 +12,11 @@ from pathlib import Path
 import zstandard
 
 from sekisho.journal import format as fmt
-from sekisho.journal.durable import DurableMark
+from sekisho.journal import sealed
+from sekisho.journal.durable import DurableMark, sync_folder
+from sekisho.journal.growing import GrowingTree, Point
+from sekisho.journal.leaves import leaf_files
+from sekisho.journal.note import BadNote
 from sekisho.model import Records, Refused, Retry
 
 log = logging.getLogger(__name__)
@@ -57,8 +61,18 @@ class JournalWriter:
         self._size = 0
         self._next = 0
         self._mark = DurableMark(folder, write=True)
-        self._recover(max(self._mark.get(), at_least))
+        #: the Merkle tree over all frames; what it says may be sealed
+        self.tree = GrowingTree(folder, fsync=fsync)
+        last, why = _last_sealed(folder)
+        leaves = max((file.end for file in leaf_files(folder) if file.many), default=0)
+        self._recover(max(self._mark.get(), at_least, leaves, last.size if last else 0))
+        self.tree.open(segments(folder), self._next, last)
+        self.tree.broken = self.tree.broken or why
         self._mark.set(self._next)
+
+    @property
+    def folder(self) -> Path:
+        return self._folder
 
     @property
     def next_frame(self) -> int:
@@ -80,6 +94,7 @@ class JournalWriter:
                 start = self._size
             self._write(b"".join(frames))
             self._fsync(self._fd)
+            self.tree.append(frames)
         except OSError as error:
             if error.errno not in _DISK_FULL:
                 raise
@@ -94,6 +109,7 @@ class JournalWriter:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+        self.tree.close()
         self._mark.close()
         os.close(self._lock)
 
@@ -124,7 +140,8 @@ class JournalWriter:
         try:
             os.write(fd, fmt.segment_header(self._next))
             self._fsync(fd)
-            _sync_folder(self._folder)
+            self.tree.begin_segment(self._next)
+            sync_folder(self._folder)
         except OSError:
             os.close(fd)
             path.unlink(missing_ok=True)
@@ -224,9 +241,10 @@ def _lock(folder: Path) -> int:
     return fd
 
 
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def _last_sealed(folder: Path) -> tuple[Point | None, str]:
+    """What the last checkpoint sealed, and why that cannot be known."""
     try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+        last = sealed.last(folder)
+    except BadNote as error:
+        return None, f"the last checkpoint cannot be read: {error.why}"
+    return (Point(last.checkpoint.size, last.checkpoint.root) if last else None), ""

@@ -10,9 +10,16 @@ from sekisho.settings.shape import (
     Network,
     Notify,
     Pipeline,
+    Seal,
+    SealFile,
+    SealSyslog,
+    SealWebhook,
+    SealWitness,
     Settings,
     Tls,
     Webhook,
+    Witness,
+    WitnessLog,
 )
 from sekisho.settings.template import TEMPLATE
 
@@ -26,9 +33,16 @@ __all__ = [
     "Network",
     "Notify",
     "Pipeline",
+    "Seal",
+    "SealFile",
+    "SealSyslog",
+    "SealWebhook",
+    "SealWitness",
     "Settings",
     "Tls",
     "Webhook",
+    "Witness",
+    "WitnessLog",
     "load",
     "secret",
 ]

@@ -106,6 +106,80 @@ class Notify(_Section, frozen=True):
     console_url: str = ""
 
 
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+
+
+class SealFile(_Section, frozen=True):
+    """Checkpoints appended to a file: on another mount, or on media that are written once."""
+
+    name: Name
+    path: str
+
+
+class SealWebhook(_Section, frozen=True):
+    """Checkpoints posted as JSON. ``url_file``: holds the URL, readable by the owner only."""
+
+    name: Name
+    url_file: str
+    ca: str = ""
+
+
+class SealSyslog(_Section, frozen=True):
+    """Checkpoints as RFC 5424 messages over TCP, with TLS unless ``tls`` is false."""
+
+    name: Name
+    host: str
+    port: Port = 6514
+    tls: bool = True
+    ca: str = ""
+
+
+class SealWitness(_Section, frozen=True):
+    """A witness (C2SP tlog-witness), such as another Sekisho: ``url`` is what stands before
+    ``/add-checkpoint``, ``vkey`` its key, ``token_file`` holds the token that it gave us."""
+
+    name: Name
+    url: str
+    vkey: str
+    token_file: str = ""
+    ca: str = ""
+
+
+class Seal(_Section, frozen=True):
+    """How the journal is sealed, and who is told of it."""
+
+    #: seconds; at most so long are new logs without a checkpoint
+    interval: Annotated[float, Meta(ge=1, le=60)] = 60.0
+    #: name of this log in its checkpoints; taken at the first start; empty: made from the host's name
+    origin: str = ""
+    #: private key, e.g. a systemd credential; empty: secrets/seal.key in the data folder
+    key_file: str = ""
+    files: tuple[SealFile, ...] = ()
+    webhooks: tuple[SealWebhook, ...] = ()
+    syslog: tuple[SealSyslog, ...] = ()
+    witnesses: tuple[SealWitness, ...] = ()
+    #: time-stamping authority (RFC 3161); empty: no stamps
+    tsa_url: str = ""
+    #: certificates (PEM) that the authority's signature must lead to
+    tsa_ca: str = ""
+    #: seconds between two stamps
+    tsa_interval: Annotated[float, Meta(ge=1)] = 3600.0
+
+
+class WitnessLog(_Section, frozen=True):
+    """A log that may be cosigned: its verifier key (the origin is the key's name)."""
+
+    vkey: str
+
+
+class Witness(_Section, frozen=True):
+    """Being a witness for others, at ``/witness/add-checkpoint`` of the HTTP receiver, with a token."""
+
+    #: name in the cosignatures; empty: made from the host's name at the first start
+    name: str = ""
+    logs: tuple[WitnessLog, ...] = ()
+
+
 class Settings(_Section, frozen=True):
     """All of it. ``data`` is the folder it was read from."""
 
@@ -117,6 +191,12 @@ class Settings(_Section, frozen=True):
     lake: Lake = Lake()
     enrich: Enrich = Enrich()
     notify: Notify = Notify()
+    seal: Seal = Seal()
+    witness: Witness = Witness()
+
+    @property
+    def seal_key(self) -> Path:
+        return self.data / self.seal.key_file if self.seal.key_file else self.secrets_dir / "seal.key"
 
     @property
     def journal_dir(self) -> Path:

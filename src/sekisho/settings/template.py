@@ -46,4 +46,21 @@ TEMPLATE = """\
 # port = 587
 # user = ""
 # password_file = ""
+
+[seal]
+# interval = 60              # seconds; at most so long are new logs without a signed checkpoint
+# origin = ""                # name of this log in its checkpoints; taken at the first start
+# key_file = ""              # private key elsewhere, e.g. a systemd credential
+# tsa_url = ""               # RFC 3161 time stamps
+# [[seal.files]]             # where checkpoints are sent: a host that is taken over cannot take them back
+# name = "worm"
+# path = "/mnt/worm/sekisho-checkpoints"
+# [[seal.witnesses]]         # another Sekisho, or any C2SP tlog-witness
+# name = "osaka"
+# url = "https://osaka.example:8088/witness"
+# vkey = "osaka.example/witness+…"
+# token_file = "/etc/sekisho/osaka-token"
+
+# [[witness.logs]]           # logs of others that this installation cosigns
+# vkey = "tokyo.example/sekisho+…"
 """

@@ -18,7 +18,16 @@ if TYPE_CHECKING:
     from sekisho.wiring.owing import deliver_audit, judging_owed
     from sekisho.wiring.parts import Master, detector, open_enricher, systems
     from sekisho.wiring.plane import Plane, open_plane, quiet_gc, raise_alerts, usual_gc
+    from sekisho.wiring.proving import place, prove
     from sekisho.wiring.receiving import Receivers, receivers
+    from sekisho.wiring.seals import (
+        key_files,
+        seal_now,
+        seal_offline,
+        witness_dir,
+        witness_key_files,
+        witnessed_logs,
+    )
     from sekisho.wiring.standing import Standing, Watch, watched
 
 _PLACES = {
@@ -30,8 +39,17 @@ _PLACES = {
     "owing": ("deliver_audit", "judging_owed"),
     "parts": ("Master", "detector", "open_enricher", "systems"),
     "plane": ("Plane", "open_plane", "quiet_gc", "raise_alerts", "usual_gc"),
+    "proving": ("place", "prove"),
     "receiving": ("Receivers", "receivers"),
     "standing": ("Standing", "Watch", "watched"),
+    "seals": (
+        "key_files",
+        "seal_now",
+        "seal_offline",
+        "witness_dir",
+        "witness_key_files",
+        "witnessed_logs",
+    ),
 }
 _OF = {name: place for place, names in _PLACES.items() for name in names}
 
@@ -57,18 +75,26 @@ __all__ = [
     "drain",
     "judge_again",
     "judging_owed",
+    "key_files",
     "migrate",
     "now",
     "now_ns",
     "offline",
     "open_enricher",
     "open_plane",
+    "place",
+    "prove",
     "publish",
     "quiet_gc",
     "raise_alerts",
     "receivers",
+    "seal_now",
+    "seal_offline",
     "serve_ahead",
     "systems",
     "usual_gc",
     "watched",
+    "witness_dir",
+    "witness_key_files",
+    "witnessed_logs",
 ]

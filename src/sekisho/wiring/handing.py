@@ -20,6 +20,7 @@ from sekisho.settings import Settings
 from sekisho.wiring.clock import now, now_ns
 from sekisho.wiring.journaling import open_journal
 from sekisho.wiring.plane import open_plane
+from sekisho.wiring.seals import seal_offline
 
 
 def publish(settings: Settings) -> str:
@@ -71,6 +72,7 @@ def appending(settings: Settings) -> Iterator[Callable[[Records], int]]:
     try:
         yield lambda records: writer.append([records])[0]
     finally:
+        seal_offline(settings, writer)
         writer.close()
 
 

@@ -20,6 +20,7 @@ from sekisho.settings import Settings
 from sekisho.wiring.clock import now_ns
 from sekisho.wiring.found import content
 from sekisho.wiring.journaling import open_journal
+from sekisho.wiring.sealing import Sealing, witness_routes
 
 SOCKET = "collect.sock"
 #: An answer follows the journal within moments; so much of the journal's end (ns) may lack its answer.
@@ -34,6 +35,7 @@ class Receivers:
     counters: Counters
     writer: JournalWriter
     failed: asyncio.Future[None]
+    sealing: Sealing
     _commit: GroupCommit
     _http: http.Server
     _syslog: syslog.Receivers
@@ -43,6 +45,7 @@ class Receivers:
         await self._http.stop()
         await self._syslog.close()
         await self._commit.close()
+        await self.sealing.close()
         self.writer.close()
 
 
@@ -61,6 +64,7 @@ async def receivers(
     found = content()
     writer = open_journal(settings)
     commit = GroupCommit(writer)
+    sealing = Sealing(settings, writer, commit.append)
     counters = Counters()
     app = http.application(
         commit.append,
@@ -71,7 +75,7 @@ async def receivers(
         sourcetypes=sourcetypes(found),
         now=now_ns,
         deliveries=owed_answers(settings, writer.next_frame),
-        extra_routes=extra_routes,
+        extra_routes=[*extra_routes, *witness_routes(settings, commit.append)],
         open_routes=open_routes,
         local_routes=[web.post(local.PATH, local.local_records(commit.append))],
     )
@@ -90,7 +94,7 @@ async def receivers(
             f" {collect.syslog_udp_port}, TLS port {collect.syslog_tls_port}): {error}",
             "end the program that uses it, or set other ports in [collect]; 0 switches one off",
         ) from error
-    return Receivers(counters, writer, commit.failed, commit, server, lines)
+    return Receivers(counters, writer, commit.failed, sealing, commit, server, lines)
 
 
 def owed_answers(settings: Settings, end: int) -> Deliveries:
