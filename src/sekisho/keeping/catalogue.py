@@ -1,6 +1,8 @@
-"""What is known of every segment that ever was: contents, where its copies are, whether it is still here (SQLite).
+"""What is known of every segment that ever was: contents, where its copies are, whether it is still here
+(SQLite).
 
-The catalogue can be lost without losing a log: contents are read anew from the segments, copies from the archive's
+The catalogue can be lost without losing a log: contents are read anew from the segments, copies from the
+archive's
 own descriptions. Then retention begins as on the first day: whatever it would delete waits for confirmation.
 """
 
@@ -38,7 +40,8 @@ CREATE TABLE state (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
 
 class Known(NamedTuple):
-    """A segment; times in ns since 1970 UTC. ``gone_at``: it was deleted (``why``) and may be restored since."""
+    """A segment; times in ns since 1970 UTC. ``gone_at``: it was deleted (``why``) and may be restored
+    since."""
 
     contents: Contents
     gone_at: int | None
@@ -47,7 +50,8 @@ class Known(NamedTuple):
 
 
 class Copy(NamedTuple):
-    """A file in an archive. ``version``: as the store names this very state of it (empty: it has no versions)."""
+    """A file in an archive. ``version``: as the store names this very state of it (empty: it has no
+    versions)."""
 
     target: str
     name: str
@@ -59,7 +63,8 @@ class Copy(NamedTuple):
 
 
 class Catalogue:
-    """One connection; each thread opens its own. Raises ``Refused`` if the file is not readable as a catalogue."""
+    """One connection; each thread opens its own. Raises ``Refused`` if the file is not readable as a
+    catalogue."""
 
     def __init__(self, folder: Path) -> None:
         self.path = durably.private(folder) / FILE
@@ -144,7 +149,7 @@ class Catalogue:
         elif path.stat().st_size != known.contents.size:
             raise Refused(
                 f"{path}: {path.stat().st_size} bytes long, and {known.contents.size} when it was finished",
-                "the segment was altered: run `sekisho backup verify` and restore it from the archive or a backup",
+                "the segment was altered: keep it, and restore it from the archive or a backup elsewhere",
             )
         return known
 
@@ -167,7 +172,8 @@ class Catalogue:
     def copies(self, target: str) -> dict[str, Copy]:
         """By name."""
         rows = self._db.execute(
-            "SELECT target, name, segment, size, sha256, version, at FROM copies WHERE target = ? ORDER BY name",
+            "SELECT target, name, segment, size, sha256, version, at FROM copies WHERE target = ?"
+            " ORDER BY name",
             (target,),
         )
         return {row[1]: Copy(*row) for row in rows}

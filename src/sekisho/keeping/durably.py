@@ -93,7 +93,8 @@ def digest(path: Path, told: Told = lambda _: None, *, upto: int | None = None) 
 
 
 def copy(source: Path, target: IO[bytes], told: Told = lambda _: None, *, upto: int | None = None) -> Copied:
-    """The file's bytes (the first ``upto``) into ``target``, hashed on the way. ``told``: bytes, as they go."""
+    """The file's bytes (the first ``upto``) into ``target``, hashed on the way. ``told``: bytes, as they
+    go."""
     hashed = hashlib.sha256()
     size = 0
     with source.open("rb") as file:
@@ -114,7 +115,8 @@ def _parts(file: IO[bytes], upto: int | None) -> Iterator[bytes]:
 
 
 def room(folder: Path, needed: int) -> None:
-    """Raises ``Refused`` unless ``needed`` bytes and a little more are free where ``folder`` is (or will be)."""
+    """Raises ``Refused`` unless ``needed`` bytes and a little more are free where ``folder`` is (or will
+    be)."""
     at = folder
     while not at.exists():
         at = at.parent
@@ -122,6 +124,7 @@ def room(folder: Path, needed: int) -> None:
     free = stat.f_bavail * stat.f_frsize
     if free < needed + SPARE:
         raise Refused(
-            f"{folder}: {needed / 1e6:,.1f} MB are needed and {SPARE / 1e6:,.0f} MB to spare, {free / 1e6:,.1f} MB are free",
+            f"{folder}: {needed / 1e6:,.1f} MB and {SPARE / 1e6:,.0f} MB to spare are needed,"
+            f" {free / 1e6:,.1f} MB are free",
             "make room there, or name another place",
         )

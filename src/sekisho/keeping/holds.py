@@ -31,7 +31,8 @@ AHEAD_US = DAY_US
 
 
 class Hold(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``query``, ``source``: empty = all. ``begin``, ``end``: µs since 1970 UTC of the event's time, end excluded.
+    """``query``, ``source``: empty = all. ``begin``, ``end``: µs since 1970 UTC of the event's time, end
+    excluded.
 
     ``at``, ``released_at``: µs since 1970 UTC. ``zone``: in which the query's times are read.
     """
@@ -95,7 +96,8 @@ class Holds:
         return tuple(hold for hold in self.all() if hold.released_at is None)
 
     def add(self, hold: Hold) -> None:
-        """Durable when this returns. Raises ``Refused`` for a case that is held already or a query that fails."""
+        """Durable when this returns. Raises ``Refused`` for a case that is held already or a query that
+        fails."""
         if not _CASE.fullmatch(hold.case):
             raise Refused(
                 f"{hold.case!r} is no name of a case",

@@ -48,9 +48,19 @@ class Policy:
         )
         return int(years * YEAR_US)
 
-    def words(self, source: str) -> str:
-        """For people and for the journal."""
-        return f"hot_days={self.hot(source) // DAY_US}"
+    def words(self) -> str:
+        """All periods, for the record of a deletion."""
+        own = [
+            f"{name}: hot_days={self.hot(name) // DAY_US} journal_years={self._years(name) / YEAR_US:g}"
+            for name in sorted(self._by)
+        ]
+        every = f"hot_days={self._keep.hot_days} journal_years={self._keep.journal_years:g}"
+        return "; ".join([every, *own])
+
+    def journal_words(self) -> str:
+        """The periods of the journal, as a text that changes when they do."""
+        own = [f"{name}={self._years(name)}" for name in sorted(self._by)]
+        return " ".join([str(self._years("")), *own])
 
 
 def iso(micros: int) -> str:

@@ -1,8 +1,11 @@
 """Which time the journal itself bears witness to. Pure.
 
-The machine's clock decides what is old enough to go, and a clock may be wrong: set to 2099, everything is old. The
-journal's frames carry their time of receipt in the order in which they came. As long as one hour follows another
-within a day, they bear each other out. A leap of more than a day (a clock set forward, or a platform that stood
+The machine's clock decides what is old enough to go, and a clock may be wrong: set to 2099, everything
+is old. The
+journal's frames carry their time of receipt in the order in which they came. As long as one hour follows
+another
+within a day, they bear each other out. A leap of more than a day (a clock set forward, or a platform
+that stood
 still so long) is believed only when a person has confirmed it.
 """
 
@@ -19,7 +22,8 @@ DAY_NS = 24 * HOUR_NS
 
 
 class Leap(NamedTuple):
-    """From one hour to another that the receipts in between do not bear out; ``segment``: where it was met first."""
+    """From one hour to another that the receipts in between do not bear out; ``segment``: where it was
+    met first."""
 
     segment: int
     before: int
@@ -63,7 +67,8 @@ def witness(
 
 
 def justified(now_ns: int, hour: int | None) -> int:
-    """The time (ns since 1970 UTC) by which age may be judged: the clock's, but at most a day past the witness."""
+    """The time (ns since 1970 UTC) by which age may be judged: the clock's, but at most a day past the
+    witness."""
     if hour is None:
         return 0
     return min(now_ns, (hour + 1) * HOUR_NS + DAY_NS)

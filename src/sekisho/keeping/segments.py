@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import mmap
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -57,7 +58,8 @@ class Contents(msgspec.Struct, frozen=True):
 
 
 class Walked(NamedTuple):
-    """Of the frames of a mapped segment: see ``Contents``; ``end`` is the place after the last whole frame."""
+    """Of the frames of a mapped segment: see ``Contents``; ``end`` is the place after the last whole
+    frame."""
 
     last: int
     sources: dict[str, int]
@@ -68,7 +70,8 @@ class Walked(NamedTuple):
 def contents(path: Path) -> Contents:
     """Read a finished segment once: its hash and what its heads say.
 
-    Raises ``OSError`` where the file cannot be read. A frame that is broken ends the walk (``whole`` is false):
+    Raises ``OSError`` where the file cannot be read. A frame that is broken ends the walk (``whole`` is
+    false):
     of what follows nothing is known.
     """
     first = int(path.stem)
@@ -123,9 +126,7 @@ def walk(view: memoryview, first: int, *, before: int | None = None) -> Walked:
 def finished(folder: Path, sealed_upto: int) -> list[Path]:
     """Segments that will not change any more and whose frames are all below ``sealed_upto``, oldest first."""
     paths = segments(folder)
-    return [
-        path for path, following in zip(paths, paths[1:], strict=False) if int(following.stem) <= sealed_upto
-    ]
+    return [path for path, following in pairwise(paths) if int(following.stem) <= sealed_upto]
 
 
 def companions(path: Path) -> list[Path]:
@@ -138,7 +139,8 @@ def companions(path: Path) -> list[Path]:
 
 
 def standing(folder: Path) -> list[Path]:
-    """Files of the journal as a whole (checkpoints and the like): no segment, no companion, no state of a process."""
+    """Files of the journal as a whole (checkpoints and the like): no segment, no companion, no state of
+    a process."""
     return sorted(
         path
         for path in folder.iterdir()

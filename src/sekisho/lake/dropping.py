@@ -1,7 +1,10 @@
-"""Events that have outlived their period leave the lake: whole files dropped, mixed ones rewritten without them.
+"""Events that have outlived their period leave the lake: whole files dropped, mixed ones rewritten
+without them.
 
-A row's age counts from ``counted_from``: its own ``time``, bounded by its receipt. An event dated after its receipt
-counts as received; one dated more than ``lateness`` before it (1970, a log of years ago read in for a case) counts
+A row's age counts from ``counted_from``: its own ``time``, bounded by its receipt. An event dated after
+its receipt
+counts as received; one dated more than ``lateness`` before it (1970, a log of years ago read in for a
+case) counts
 from ``lateness`` before its receipt. So nothing is deleted at once, whatever its clock said.
 """
 
@@ -81,7 +84,8 @@ Held = Callable[[Stored, Path], frozenset[str]]
 
 
 def may_hold(file: Stored, terms: Terms, now: int) -> bool:
-    """Whether the file can have rows that must go (µs since 1970 UTC); dates in the future are looked into."""
+    """Whether the file can have rows that must go (µs since 1970 UTC); dates in the future are looked
+    into."""
     return any(
         file.time_min < limit.cutoff or file.time_max > now
         for source in file.sources
@@ -90,7 +94,8 @@ def may_hold(file: Stored, terms: Terms, now: int) -> bool:
 
 
 def due(file: Stored, path: Path, terms: Terms, held: Held) -> Due | None:
-    """Read the keys of a file; None if nothing must go. Raises ``OSError``, ``ArrowException`` if it is damaged."""
+    """Read the keys of a file; None if nothing must go. Raises ``OSError``, ``ArrowException`` if it is
+    damaged."""
     shares: dict[str, Share] = {}
     kept: frozenset[str] | None = None
     held_rows = 0
@@ -115,7 +120,8 @@ def drop(
 
     ``folder``  where rewritten files are put (the hot tier)
     ``at``      µs since 1970 UTC; readers that still list the old files keep them for the lake's grace period
-    Call it while no merge runs (``Lake.exclusively``). Raises ``Retry`` when the disk is full: what was done before
+    Call it while no merge runs (``Lake.exclusively``). Raises ``Retry`` when the disk is full: what was
+    done before
     stays done, the rest is as it was.
     """
     added: list[Stored] = []

@@ -254,7 +254,8 @@ class Lake:
     def exclusively(self) -> Iterator[tuple[Manifest, Path, list[Stored], set[int]]]:
         """For a change of files beside the commits (retention): no merge and no sweep meanwhile.
 
-        Gives a manifest, the folder for new files, and two collections to be filled: files added, ids of files
+        Gives a manifest, the folder for new files, and two collections to be filled: files added, ids of
+        files
         replaced. May be used in another thread.
         """
         added: list[Stored] = []

@@ -113,7 +113,8 @@ class KeepSource(_Section, frozen=True):
 
 
 class Archive(_Section, frozen=True):
-    """Where sealed journal segments are copied to: ``folder`` (another mount) or ``bucket`` (S3-compatible)."""
+    """Where sealed journal segments are copied to: ``folder`` (another mount) or ``bucket``
+    (S3-compatible)."""
 
     #: a folder on another disk or machine
     folder: str = ""
@@ -134,7 +135,8 @@ class Archive(_Section, frozen=True):
     lock_days: Annotated[int, Meta(ge=0, le=36_500)] = 0
     #: megabytes per second at most; 0: as fast as it goes
     rate_mb: Annotated[float, Meta(ge=0)] = 0.0
-    #: days after which a segment that is archived and confirmed leaves this machine; 0: it stays its whole period
+    #: days after which a segment that is archived and confirmed leaves this machine; 0: it stays its
+    #: whole period
     local_days: Annotated[int, Meta(ge=0, le=36_500)] = 0
 
 
