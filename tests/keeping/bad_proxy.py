@@ -44,7 +44,7 @@ class BadProxy:
                     return
                 if fault in {"cut", "hang"}:
                     if fault == "hang":
-                        threading.Event().wait(1.5)
+                        threading.Event().wait(0.8)
                     self.close_connection = True
                     self.connection.shutdown(socket.SHUT_RDWR)
                     return

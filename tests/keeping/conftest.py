@@ -81,7 +81,7 @@ def s3(proxy: BadProxy, catalogue: Catalogue) -> Opened:
 
     def make(bucket: str = "locked", **words: Any) -> Archive:
         options = settings.Archive(bucket=bucket, endpoint=proxy.url, **words)
-        place = S3(options, KEY, Throttle(0), lambda: NOW, sleep=lambda _: None)
+        place = S3(options, KEY, Throttle(0), lambda: NOW, sleep=lambda _: None, patience=0.5)
         return Archive(place, catalogue, lambda: NOW_NS, sleep=lambda _: None)
 
     return make

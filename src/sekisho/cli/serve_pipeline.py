@@ -14,6 +14,7 @@ from sekisho.cli import process
 from sekisho.model import Refused, Retry
 from sekisho.pipeline import Step
 from sekisho.settings import Settings
+from sekisho.wiring import keeper
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ class _Loop:
         self._lag = 0.0
         self._batches = 0
         self._merging: threading.Thread | None = None
+        self._keeper = keeper.Keeper(settings, self._plane.lake)
 
     def run(self) -> None:
         wiring.quiet_gc()
@@ -83,6 +85,7 @@ class _Loop:
         end = wiring.now().timestamp() + 10.0
         while wiring.now().timestamp() < end and self._plane.step() is not None:
             pass
+        self._keeper.close()
         if self._merging is not None:
             self._merging.join()
         self._say()

@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 import shutil
 from collections import defaultdict
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import click
+import msgspec
 
 from sekisho import status, wiring
 from sekisho.cli.main import Global
 from sekisho.journal import JournalReader, Rejects
 from sekisho.lake import manifest, reader
 from sekisho.settings import Settings
+from sekisho.wiring import keeper
 
 
 def gather(settings: Settings) -> dict[str, Any]:
@@ -59,8 +62,15 @@ def gather(settings: Settings) -> dict[str, Any]:
             "journal": _size(settings.journal_dir),
             "lake": _size(settings.lake_dir),
         },
+        "keeping": _keeping(settings),
         "context_version": pipeline.texts.get("context_version", "") if pipeline else "",
     }
+
+
+def _keeping(settings: Settings) -> dict[str, Any]:
+    """The last run of retention, in the pipeline's process; ``at`` is None if there was none."""
+    ran = keeper.last_run(settings)
+    return {"at": None} if ran is None else msgspec.to_builtins(ran)
 
 
 def _sources(
@@ -141,6 +151,7 @@ def _print(found: dict[str, Any], zone: ZoneInfo) -> None:
         f"disk       {disk['free'] / 1e9:,.1f} GB free; journal {disk['journal'] / 1e6:,.1f} MB,"
         f" lake {disk['lake'] / 1e6:,.1f} MB"
     )
+    _print_keeping(found["keeping"], clock)
     for damage in found["damaged"]:
         click.echo(f"DAMAGED    {damage}")
     heads = f"{'events':>12}{'rejects':>10}{'events/s':>10}{'lag s':>8}"
@@ -152,6 +163,18 @@ def _print(found: dict[str, Any], zone: ZoneInfo) -> None:
         numbers = f"{row['events']:>12,}{row['rejects']:>10,}{row['per_second']:>10,.1f}{slow:>8}"
         click.echo(f"{source:<18}{numbers}  {clock(row['last_seen']) if row['last_seen'] else '-'}")
     _reasons(found)
+
+
+def _print_keeping(ran: dict[str, Any], clock: Callable[[float], str]) -> None:
+    if ran["at"] is None:
+        click.echo("retention  not run yet (daily, in the process pipeline)")
+        return
+    gone = f"{sum(ran['events'].values()):,} events and {ran['segments']:,} segments deleted"
+    click.echo(f"retention  {clock(ran['at'])}  {gone}, {ran['held_rows']:,} events held")
+    for title in ("error", "waiting", "problems"):
+        said = [ran[title]] if isinstance(ran[title], str) else ran[title]
+        for line in filter(None, said):
+            click.echo(f"  {'WAITING FOR CONFIRMATION' if title == 'waiting' else title.upper()}: {line}")
 
 
 #: Shown with the process that counts it, since that process began.

@@ -104,8 +104,8 @@ def _foreign(described: Description, catalogue: Catalogue | None) -> str:
     if known is None or known.contents.sha256 == described.contents.sha256:
         return ""
     return (
-        f"segment {described.contents.first}: the archive describes it with SHA-256 {described.contents.sha256},"
-        f" this installation knew it as {known.contents.sha256}: not brought back"
+        f"segment {described.contents.first}: the archive describes it with SHA-256"
+        f" {described.contents.sha256}, this installation knew it as {known.contents.sha256}: not brought back"
     )
 
 

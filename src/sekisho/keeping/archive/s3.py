@@ -60,7 +60,10 @@ class Credentials(NamedTuple):
 
 
 class S3:
-    """See ``placing.Place``. ``now``: the platform's clock; ``sleep`` waits between attempts (seconds)."""
+    """See ``placing.Place``. ``now``: the platform's clock; ``sleep`` waits between attempts (seconds).
+
+    ``patience``: seconds without a byte after which a request is given up.
+    """
 
     def __init__(
         self,
@@ -69,13 +72,14 @@ class S3:
         throttle: Throttle,
         now: Callable[[], datetime],
         sleep: Callable[[float], None] = time.sleep,
+        patience: float = 60.0,
     ) -> None:
         self._options = options
         self._throttle = throttle
         self._now = now
         self._sleep = sleep
         self._prefix = f"{options.prefix.strip('/')}/" if options.prefix.strip("/") else ""
-        self._client = _client(options, credentials)
+        self._client = _client(options, credentials, patience)
 
     @property
     def name(self) -> str:
@@ -109,7 +113,7 @@ class S3:
             **self._lock(),
         )
         _same_md5(name, answer, body)
-        return str(answer.get("VersionId") or ""), checksum
+        return _version(answer), checksum
 
     def _multipart(
         self, name: str, file: IO[bytes], start: int, known: Copied, unfinished: Unfinished
@@ -132,8 +136,8 @@ class S3:
         for number in range(1, -(-known.size // PART) + 1):
             body = file.read(min(PART, known.size - (number - 1) * PART))
             checksum = _checksum(body)
-            tag = there.get((number, len(body), checksum))
-            if tag is None:
+            tag = _still_there(there.get((number, len(body))), checksum, body)
+            if not tag:
                 self._throttle.take(len(body))
                 answer = self._call(
                     "upload_part",
@@ -150,11 +154,11 @@ class S3:
         answer = self._call(
             "complete_multipart_upload", Key=key, UploadId=upload, MultipartUpload={"Parts": parts}
         )
-        return str(answer.get("VersionId") or ""), f"{_checksum(b''.join(digests))}-{len(parts)}"
+        return _version(answer), f"{_checksum(b''.join(digests))}-{len(parts)}"
 
-    def _parts(self, key: str, upload: str) -> dict[tuple[int, int, str], str] | None:
-        """ETag by (number, size, checksum) of the parts that an interrupted upload left; None: it is gone."""
-        found: dict[tuple[int, int, str], str] = {}
+    def _parts(self, key: str, upload: str) -> dict[tuple[int, int], dict[str, Any]] | None:
+        """By number and size the parts that an interrupted upload left; None: it is gone."""
+        found: dict[tuple[int, int], dict[str, Any]] = {}
         marker = 0
         while True:
             try:
@@ -162,7 +166,7 @@ class S3:
             except Refused:
                 return None
             for part in answer.get("Parts", []):
-                found[part["PartNumber"], part["Size"], part.get("ChecksumSHA256", "")] = part["ETag"]
+                found[part["PartNumber"], part["Size"]] = part
             if not answer.get("IsTruncated"):
                 return found
             marker = answer["NextPartNumberMarker"]
@@ -186,11 +190,8 @@ class S3:
             return f"{head['ContentLength']} bytes instead of {placed.size}"
         if head.get("Metadata", {}).get("sha256") != placed.sha256:
             return "another SHA-256 in its metadata"
-        told = head.get("ChecksumSHA256")
-        if checksum and told and told != checksum:
-            return "another checksum"
-        if checksum and not told:
-            return self._read_fault(placed)
+        if checksum and head.get("ChecksumSHA256") != checksum and (fault := self._read_fault(placed)):
+            return fault
         return self._lock_fault(head, fresh=bool(checksum))
 
     def _lock_fault(self, head: dict[str, Any], *, fresh: bool) -> str:
@@ -207,7 +208,7 @@ class S3:
         return ""
 
     def _read_fault(self, placed: Placed) -> str:
-        """For stores that tell no checksum: the bytes themselves."""
+        """For stores that tell no checksum, or one of another kind: the bytes themselves."""
         hashed = hashlib.sha256()
 
         class _Sink:
@@ -316,7 +317,7 @@ class _NotThereError(Exception):
     """The object or this version of it does not exist."""
 
 
-def _client(options: settings.Archive, credentials: Credentials) -> Any:
+def _client(options: settings.Archive, credentials: Credentials, patience: float) -> Any:
     import boto3  # 0.4 s and 40 MB: only where an object store is used
     from botocore.config import Config
 
@@ -329,14 +330,29 @@ def _client(options: settings.Archive, credentials: Credentials) -> Any:
         aws_session_token=credentials.token,
         verify=options.ca_file or None,
         config=Config(
-            connect_timeout=10,
-            read_timeout=60,
+            connect_timeout=min(10.0, patience),
+            read_timeout=patience,
             retries={"total_max_attempts": 1},
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
             s3={"addressing_style": "path" if options.endpoint else "auto"},
         ),
     )
+
+
+def _still_there(part: dict[str, Any] | None, checksum: str, body: bytes) -> str:
+    """The part's ETag if the store says by checksum or MD5 that it has just these bytes; else empty."""
+    if part is None:
+        return ""
+    tag = str(part["ETag"])
+    md5 = hashlib.md5(body, usedforsecurity=False).hexdigest()
+    return tag if part.get("ChecksumSHA256") == checksum or tag.strip('"') == md5 else ""
+
+
+def _version(answer: dict[str, Any]) -> str:
+    """Empty in a bucket without versions, which some stores call ``null``."""
+    version = str(answer.get("VersionId") or "")
+    return "" if version == "null" else version
 
 
 def _checksum(data: bytes) -> str:
