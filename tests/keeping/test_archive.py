@@ -223,7 +223,7 @@ def test_a_segment_that_differs_from_what_was_known_is_not_brought_back(
         for path in sorted(other.glob("*.seg"))[:-1]:
             own.learn(path)
         faults = restore(archive, own, tmp_path / "back", Wanted(last=0), dry=False, now_ns=lambda: 0).faults
-    assert "knew it as" in faults[0]
+    assert "was known as" in faults[0]
     assert bytes_of(tmp_path / "back") == {}
 
 

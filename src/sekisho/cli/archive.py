@@ -9,7 +9,7 @@ import click
 from sekisho.cli.main import Global
 from sekisho.cli.progress import Progress
 from sekisho.keeping.policy import iso
-from sekisho.keeping.receipts import HOUR_NS
+from sekisho.keeping.segments import HOUR_NS
 from sekisho.wiring.keeping import catalogue, open_archive, sealed_upto
 
 FAULTY = 1

@@ -12,7 +12,7 @@ from sekisho.cli import audited
 from sekisho.cli.main import Global
 from sekisho.cli.progress import Progress
 from sekisho.keeping.archive import Wanted, restore
-from sekisho.keeping.receipts import HOUR_NS
+from sekisho.keeping.segments import HOUR_NS
 from sekisho.lake import query
 from sekisho.wiring.keeping import catalogue, open_archive
 
@@ -60,9 +60,8 @@ def command(
         )
         progress.end()
     verb = "would come back" if dry_run else "came back"
-    click.echo(
-        f"{len(done.done)} files, {done.bytes / 1e6:,.1f} MB {verb} into {folder}; {len(done.there)} were there"
-    )
+    size = f"{len(done.done)} files, {done.bytes / 1e6:,.1f} MB"
+    click.echo(f"{size} {verb} into {folder}; {len(done.there)} were there")
     for fault in done.faults:
         click.echo(f"NOT RESTORED: {fault}", err=True)
     if done.done and not dry_run:

@@ -105,7 +105,7 @@ def _foreign(described: Description, catalogue: Catalogue | None) -> str:
         return ""
     return (
         f"segment {described.contents.first}: the archive describes it with SHA-256"
-        f" {described.contents.sha256}, this installation knew it as {known.contents.sha256}: not brought back"
+        f" {described.contents.sha256}, here it was known as {known.contents.sha256}: not brought back"
     )
 
 

@@ -15,6 +15,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -79,7 +80,12 @@ class S3:
         self._now = now
         self._sleep = sleep
         self._prefix = f"{options.prefix.strip('/')}/" if options.prefix.strip("/") else ""
-        self._client = _client(options, credentials, patience)
+        self._credentials = credentials
+        self._patience = patience
+
+    @cached_property
+    def _client(self) -> Any:
+        return _client(self._options, self._credentials, self._patience)
 
     @property
     def name(self) -> str:
