@@ -208,6 +208,11 @@ class Catalogue:
         text = self.state(name)
         return int(text) if text else None
 
+    def numbers(self, before: str) -> list[int]:
+        """Every number whose name begins so."""
+        rows = self._db.execute("SELECT value FROM state WHERE substr(name, 1, ?) = ?", (len(before), before))
+        return [int(value) for (value,) in rows]
+
     def set_state(self, name: str, value: str | int) -> None:
         self._db.execute("INSERT OR REPLACE INTO state VALUES (?, ?)", (name, str(value)))
 
