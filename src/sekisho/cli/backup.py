@@ -307,8 +307,7 @@ def _drill(
         return bad
     click.echo(f"drill of {held.stamp}")
     for check in checks:
-        click.echo(
-            f"  {check.what:<32}{check.seconds:>8.1f} s  {(check.fault and 'FAULT: ' + check.fault) or check.found}"
-        )
+        said = f"FAULT: {check.fault}" if check.fault else check.found
+        click.echo(f"  {check.what:<32}{check.seconds:>8.1f} s  {said}")
     click.echo("PASSED" if not bad else "FAILED")
     return bad

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from sekisho import first_run
 from sekisho.keeping.backup import Backup, Facts, Tables, bring, facts
 from sekisho.keeping.backup.box import Keys
 from sekisho.keeping.backup.description import Place
@@ -16,6 +17,7 @@ from sekisho.lake import manifest, reader
 from sekisho.lake.engines import FileUnreadable
 from sekisho.lake.engines.duckdb import DuckDB
 from sekisho.settings import load
+from sekisho.wiring.clock import now
 from sekisho.wiring.handing import drain
 
 
@@ -60,7 +62,7 @@ def drill(
     note("journal", f"{frames}, each checksum right" if not faults else frames, "; ".join(faults))
     if rebuild or not backup.lake:
         shutil.rmtree(into / "lake", ignore_errors=True)
-        (into / "lake").mkdir(mode=0o700)
+        first_run.prepare(into, now().timestamp())
         drain(load(into), progress)
         note("rebuilt", "the lake from the journal", "")
         _events(into, backup.facts, note, rebuilt=True)

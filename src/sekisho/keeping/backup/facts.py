@@ -58,7 +58,8 @@ def console(path: Path) -> tuple[dict[str, int], str]:
         names = [
             str(name)
             for (name,) in database.execute(
-                "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name"
+                "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+                " ORDER BY name"
             )
         ]
         rows = {name: _count(database, name) for name in names}
@@ -79,11 +80,8 @@ def _count(database: sqlite3.Connection, table: str) -> int:
 
 def journal_faults(folder: Path) -> list[str]:
     """Frames that are not whole, by segment: every frame's checksum is compared."""
-    found = []
-    for path in segments(folder):
-        if fault := _segment_fault(path):
-            found.append(f"{path.name}: {fault}")
-    return found
+    faults = [(path.name, _segment_fault(path)) for path in segments(folder)]
+    return [f"{name}: {fault}" for name, fault in faults if fault]
 
 
 def _segment_fault(path: Path) -> str:
