@@ -16,6 +16,7 @@ RUNS: dict[str, list[list[str]]] = {
     "lake": [["bench.lake", "--rows", "1000000"]],
     "lake_choice": [["bench.lake_choice"]],
     "http_server": [["bench.http_server"]],
+    "keeping": [["bench.keeping"]],
     "road": [["bench.road"], ["bench.road", "--rate", "2000", "--seconds", "60"]],
 }
 

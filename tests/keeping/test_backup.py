@@ -16,7 +16,6 @@ from tests.keeping import installation
 from tests.keeping.installation import PASSPHRASE, sekisho
 from tests.keeping.journals import bytes_of
 
-
 pytestmark = pytest.mark.slow
 
 

@@ -22,7 +22,9 @@ FAULTY = 1
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--from", "first", type=click.IntRange(0), metavar="FRAME", help="From this frame on.")
 @click.option("--to", "last", type=click.IntRange(0), metavar="FRAME", help="Up to this frame.")
-@click.option("--days", metavar="A..B", help="Received in these days: 2026-05-01..2026-05-14, or one day.")
+@click.option(
+    "--days", metavar="A..B", help="Received in these days (zone of the settings): 2026-05-01..2026-05-14."
+)
 @click.option(
     "--into", type=click.Path(path_type=Path, file_okay=False), help="Another folder than the journal."
 )
