@@ -121,6 +121,9 @@ METRICS = (
     Metric("offset", "gauge", (), "last journal frame that is searchable"),
     Metric("backlog_frames", "gauge", (), "frames received but not yet searchable"),
     Metric("lag_seconds", "gauge", (), "age of the oldest record of the last batch when it was stored"),
+    Metric("retention_run_seconds", "gauge", (), "time of the last run of retention"),
+    Metric("retention_waiting", "gauge", (), "deletions that wait for a person to confirm them"),
+    Metric("retention_failed", "gauge", (), "1 if the last run of retention could not do its work"),
     Metric("ahead_pid", "gauge", (), "process that normalises ahead under load; 0 if there is none"),
 )
 _BY_NAME = {metric.name: metric for metric in METRICS}

@@ -251,12 +251,12 @@ def test_a_backup_onto_a_small_disk_and_back_is_refused_before_it_begins(tmp_pat
 
 def test_credentials_come_from_a_private_file_or_the_environment(tmp_path: Path) -> None:
     there = {"AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s"}
-    assert credentials(Archive(bucket="b"), there.get) == Credentials("k", "s", None)
+    assert credentials(Archive(bucket="b"), lambda name: there.get(name)) == Credentials("k", "s", None)
     with pytest.raises(Refused, match="no credentials"):
-        credentials(Archive(bucket="b"), {}.get)
+        credentials(Archive(bucket="b"), lambda _: None)
     path = tmp_path / "file"
     path.write_text("nonsense")
     path.chmod(0o600)
     with pytest.raises(Refused, match="not readable as credentials") as refused:
-        credentials(Archive(bucket="b", credentials_file=str(path)), {}.get)
+        credentials(Archive(bucket="b", credentials_file=str(path)), lambda _: None)
     assert "nonsense" not in str(refused.value)

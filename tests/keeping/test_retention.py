@@ -17,7 +17,7 @@ from sekisho.keeping.catalogue import Catalogue
 from sekisho.keeping.holds import FILE, Hold, Holds
 from sekisho.keeping.policy import Policy
 from sekisho.keeping.retention import Done, Means, Plan
-from sekisho.lake import Lake, reader
+from sekisho.lake import Lake, dropping, reader
 from sekisho.lake.engines.duckdb import DuckDB
 from sekisho.model import RECORDS_PER_FRAME, Refused
 from tests.keeping.journals import DAY, START, START_NS, days, write
@@ -286,7 +286,7 @@ def test_a_crash_at_every_step_is_repeated_without_harm(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After each step that changes something the process ends; the next run finishes the same work."""
-    real_drop, real_delete = retention.dropping.drop, retention._delete
+    real_drop, real_delete = dropping.drop, retention._delete
     steps = 0
 
     class Crash(BaseException):
@@ -303,7 +303,7 @@ def test_a_crash_at_every_step_is_repeated_without_harm(
 
         return run
 
-    monkeypatch.setattr(retention.dropping, "drop", after(real_drop))
+    monkeypatch.setattr(dropping, "drop", after(real_drop))
     monkeypatch.setattr(retention, "_delete", after(real_delete))
     crashes = 0
     while True:

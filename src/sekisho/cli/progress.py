@@ -11,6 +11,19 @@ LOG_SECONDS = 10.0
 SCREEN_SECONDS = 0.2
 
 
+class Names:
+    """Which thing is being read, every few seconds: for work whose size is not known beforehand."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._said = time.monotonic()
+
+    def __call__(self, name: str) -> None:
+        if time.monotonic() - self._said >= LOG_SECONDS:
+            self._said = time.monotonic()
+            click.echo(f"{self._what} {name}", err=True)
+
+
 class Progress:
     """Bytes done of ``total`` (0: not known), with speed and time left."""
 

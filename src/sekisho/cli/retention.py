@@ -10,6 +10,7 @@ import click
 
 from sekisho import status, wiring
 from sekisho.cli.main import Global
+from sekisho.cli.progress import Names
 from sekisho.keeping import retention
 from sekisho.keeping.policy import DAY_US, Policy, iso
 from sekisho.keeping.retention import Plan
@@ -53,7 +54,7 @@ def show(obj: Global, as_json: bool) -> None:
 def _show(obj: Global, *, as_json: bool) -> Plan:
     settings = obj.existing()
     with means(settings) as (given, _):
-        plan = retention.plan(given)
+        plan = retention.plan(given, Names("reading segment"))
         told = _told(plan, given.policy)
     if as_json:
         click.echo(json.dumps(told, ensure_ascii=False))

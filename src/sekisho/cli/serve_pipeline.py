@@ -114,6 +114,7 @@ class _Loop:
             "backlog_frames": float(plane.backlog()),
             "lag_seconds": self._lag,
             "ahead_pid": float(plane.ahead.pid),
+            **keeper.numbers(self._settings),
         }
         words.texts = {"context_version": plane.stages.context().version}
         words.lags = dict(tally.lags)

@@ -126,6 +126,14 @@ class Holds:
             return done
 
     @contextmanager
+    def steady(self) -> Iterator[tuple[Hold, ...]]:
+        """The active holds; nobody can add or release one until the block ends."""
+        durably.private(self._folder)
+        with (self._folder / "holds.lock").open("a") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield self.active()
+
+    @contextmanager
     def _changing(self) -> Iterator[_File]:
         durably.private(self._folder)
         with (self._folder / "holds.lock").open("a") as handle:

@@ -172,6 +172,11 @@ def plan(means: Means, told: Callable[[str], None] = lambda _: None) -> Plan:
     made = Plan(justified(means.now_ns, seen.hour) // 1000, seen)
     if means.now_ns // 1000 > made.judged and seen.leaps:
         made.problems.append(_leap(seen.leaps[0]))
+    made.problems += [
+        f"segment {path.name} is damaged: what is in it cannot be judged, so it stays"
+        for path, one in known
+        if not one.contents.whole
+    ]
     _plan_lake(means, made, known)
     _plan_journal(means, made, known)
     return made

@@ -138,6 +138,7 @@ def drop(
             if rest is not None:
                 rest = rest._replace(id=manifest.add(rest))
                 added.append(rest)
+            manifest.count({source: {"events": -share.rows} for source, share in one.shares.items()})
         gone.add(one.file.id)
     return added, gone
 

@@ -15,6 +15,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -86,14 +87,22 @@ class Keeper:
             request = _take_request(self._settings)
             if request is None and now().timestamp() < due:
                 continue
-            if request is None:
-                self._archive()
-            ran = run_once(
-                self._settings, self._lake, confirmed=request is not None and request.confirmed, alone=False
-            )
+            ran = self._once(request)
             if request is not None:
                 _write(self._settings.keeping_dir / ANSWER, Answer(request.uid, ran))
             due = ran.at + (AGAIN_SECONDS if ran.error else EVERY_SECONDS)
+
+    def _once(self, request: Request | None) -> Ran:
+        try:
+            if request is None:
+                self._archive()
+            confirmed = request is not None and request.confirmed
+            return run_once(self._settings, self._lake, confirmed=confirmed, alone=False)
+        except Exception as error:
+            log.exception("retention stops")
+            ran = Ran(now().timestamp(), error=f"a bug: {type(error).__name__}: {error}; see pipeline.log")
+            _write(self._settings.keeping_dir / STATE, ran)
+            return ran
 
     def _archive(self) -> None:
         if self._settings.keep.archive is None:
@@ -119,10 +128,10 @@ def run_once(settings: Settings, lake: Lake | None, *, confirmed: bool, alone: b
     ``alone``: without a running collector the journal is opened here (a command does; a service must not).
     """
 
-    def tell(event: dict[str, object]) -> None:
+    def tell(events: list[dict[str, Any]]) -> None:
         if not alone and not local.answers(settings.run_dir / "collect.sock"):
             raise Retry(60, "the collector does not run, so the deletion cannot be journaled")
-        audit(settings, [event])
+        audit(settings, events)
 
     ran = Ran(now().timestamp())
     try:
@@ -150,6 +159,18 @@ def last_run(settings: Settings) -> Ran | None:
         return msgspec.json.decode((settings.keeping_dir / STATE).read_bytes(), type=Ran)
     except (OSError, msgspec.MsgspecError):
         return None
+
+
+def numbers(settings: Settings) -> dict[str, float]:
+    """For the metrics."""
+    ran = last_run(settings)
+    if ran is None:
+        return {}
+    return {
+        "retention_run_seconds": ran.at,
+        "retention_waiting": float(len(ran.waiting)),
+        "retention_failed": float(bool(ran.error)),
+    }
 
 
 def ask(settings: Settings, *, confirmed: bool, seconds: float, sleep: Callable[[float], None]) -> Ran:

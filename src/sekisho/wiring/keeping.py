@@ -28,6 +28,9 @@ from sekisho.settings import Settings
 from sekisho.wiring.clock import now, now_ns
 from sekisho.wiring.found import content
 
+#: Sources and segments that one record of a deletion names.
+NAMED = 500
+
 
 def sealed_upto(settings: Settings) -> int:
     """Frames below this number are in finished segments."""
@@ -143,9 +146,13 @@ def means(
 
 
 def retain(
-    settings: Settings, lake: Lake | None, tell: Callable[[dict[str, Any]], None], *, confirmed: bool = False
+    settings: Settings,
+    lake: Lake | None,
+    tell: Callable[[list[dict[str, Any]]], None],
+    *,
+    confirmed: bool = False,
 ) -> tuple[Plan, Done]:
-    """Plan and carry out. ``tell`` journals the event that says what will be deleted; it is called first.
+    """Plan and carry out. ``tell`` journals the events that say what will be deleted; it is called first.
 
     Raises ``Refused`` and ``Retry``; then what was not deleted yet stays.
     """
@@ -158,14 +165,17 @@ def retain(
                 else whole._replace(waits="its copy in the archive proved bad; it is archived again")
                 for whole in made.segments
             ]
-        if holds(settings, given.catalogue).active() != given.holds:
-            raise Refused("a legal hold was changed meanwhile; nothing was deleted", "repeat the run")
-        return made, retention.carry_out(made, given, lake, lambda plan: tell(deletion(plan, given)))
+        with holds(settings, given.catalogue).steady() as held:
+            if held != given.holds:
+                raise Refused("a legal hold was changed meanwhile; nothing was deleted", "repeat the run")
+            return made, retention.carry_out(made, given, lake, lambda plan: tell(deletions(plan, given)))
 
 
-def deletion(plan: Plan, given: Means) -> dict[str, Any]:
-    """OCSF event (Entity Management, class 3004) of what is about to be deleted, and under which policy."""
-    moment = given.now_ns // 1_000_000
+def deletions(plan: Plan, given: Means) -> list[dict[str, Any]]:
+    """OCSF events (Entity Management, class 3004) of what is about to be deleted, and under which policy.
+
+    One for each ``NAMED`` sources and segments, so that none grows beyond a record.
+    """
     parts = [
         f"{row.source}: {row.share.rows} events from {iso(row.share.oldest)} to {iso(row.share.newest)}"
         for row in plan.rows
@@ -176,12 +186,16 @@ def deletion(plan: Plan, given: Means) -> dict[str, Any]:
         f" {whole.known.contents.last}; SHA-256 {whole.known.contents.sha256})"
         for whole in plan.going
     ]
+    return [_deletion(plan, given, parts[at : at + NAMED], at // NAMED) for at in range(0, len(parts), NAMED)]
+
+
+def _deletion(plan: Plan, given: Means, parts: list[str], number: int) -> dict[str, Any]:
     return {
         "class_uid": 3004,
         "category_uid": 3,
         "activity_id": 4,
         "type_uid": 300404,
-        "time": moment,
+        "time": given.now_ns // 1_000_000,
         "severity_id": 1,
         "status_id": 99,
         "status": "Begun",
@@ -190,7 +204,7 @@ def deletion(plan: Plan, given: Means) -> dict[str, Any]:
         "entity": {"name": "retention", "type": "policy"},
         "metadata": {
             "version": "1.8.0",
-            "uid": f"retention-{plan.uid()}",
+            "uid": f"retention-{plan.uid()}-{number}",
             "event_code": "retention.delete",
             "log_name": "keeping",
             "product": {"name": "Sekisho", "vendor_name": "Sekisho"},
