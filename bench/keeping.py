@@ -1,6 +1,6 @@
 """Archive, restore and backup of a journal: MB/s of each, through the program's own functions.
 
-    python -m bench.keeping                 2 GB of journal
+    python -m bench.keeping                 a little more than 2 GB of journal
     python -m bench.keeping --gb 4 --folder /var/tmp
 
 The bodies are random bytes, so compression neither helps nor hides anything. Printed as a table, with a plain
@@ -53,7 +53,8 @@ def fill(journal: Path, size: int) -> int:
     for number in range(size // (4 << 20) + 1):
         block = blocks[number % len(blocks)]
         cut = number % 4096
-        bodies = tuple((block[cut:] + block[:cut])[i : i + 4096] for i in range(0, len(block), 4096))
+        turned = block[cut:] + block[:cut]
+        bodies = tuple(turned[i : i + 4096] for i in range(0, len(turned), 4096))
         writer.append(
             [Records("syslog", "hec", "none", "192.0.2.1", "bench", at + number * 1_000_000_000, bodies)]
         )
@@ -174,7 +175,7 @@ def backed_up(data: Path, folder: Path, size: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--gb", type=float, default=2.0)
+    parser.add_argument("--gb", type=float, default=2.3)
     parser.add_argument("--folder", type=Path)
     given = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="sekisho-bench-", dir=given.folder))

@@ -17,8 +17,10 @@ from bench.platform import Platform
 
 from sekisho.journal import JournalReader
 from sekisho.keeping.archive.s3 import Credentials
+from sekisho.lake import Lake
 from sekisho.model import Refused
-from sekisho.settings import Archive
+from sekisho.settings import Archive, load
+from sekisho.wiring import keeper, now
 from sekisho.wiring.keeping import credentials
 from tests.keeping import installation
 from tests.keeping.conftest import KEY, Store
@@ -164,13 +166,46 @@ def test_a_running_platform_retains_and_is_backed_up(tmp_path: Path) -> None:
         assert any("retention deletes" in text for text in audited(data))
 
 
+def test_the_daily_work_archives_and_says_what_came_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = old_installation(tmp_path)
+    mount = tmp_path / "mount"
+    mount.mkdir()
+    keep(data, f'[keep.archive]\nfolder = "{mount}"\n')
+    monkeypatch.setattr(keeper, "FIRST_SECONDS", 0.0)
+    settings = load(data)
+    with Lake(settings.lake_dir, settings.lake, now=now) as lake:
+        daily = keeper.Keeper(settings, lake)
+        try:
+            Platform.until(lambda: keeper.last_run(settings), 60, "the first run")
+        finally:
+            daily.close()
+    ran = keeper.last_run(settings)
+    assert ran is not None
+    assert (ran.error, ran.waiting) == ("", [])
+    assert len(list(mount.glob("journal/*.seg"))) == len(bytes_of(data / "journal")) - 1
+    assert keeper.numbers(settings)["retention_failed"] == 0.0
+    shown = json.loads(sekisho(data, "retention", "show", "--json"))
+    assert {row["source"]: row["events"] for row in shown["sources"]}["okta"] == 3
+    (data / "keeping" / "holds.json").write_text("{")
+    monkeypatch.setattr(keeper, "EVERY_SECONDS", 0.0)
+    with Lake(settings.lake_dir, settings.lake, now=now) as lake:
+        daily = keeper.Keeper(settings, lake)
+        try:
+            Platform.until(lambda: keeper.numbers(settings)["retention_failed"], 60, "a failure that is told")
+        finally:
+            daily.close()
+    assert "nothing is deleted" in sekisho(data, "status", code=1)
+
+
 _SENDER = """
 import sys, json, http.client, itertools
 from urllib.parse import urlsplit
 url, token = sys.argv[1:]
 connection = http.client.HTTPConnection(urlsplit(url).netloc)
 for number in itertools.count():
-    body = "".join(f"<86>1 2026-05-14T00:00:00Z host-{n} app - - - message {number} {n}\\n" for n in range(50))
+    body = "".join(f"<86>1 2026-05-14T00:00:00Z host-{n} app - - - {number} {n}\\n" for n in range(50))
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/x-ndjson"}
     connection.request("POST", "/v1/ingest/syslog", body, headers)
     connection.getresponse().read()

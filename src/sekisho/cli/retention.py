@@ -13,8 +13,9 @@ from sekisho.cli.main import Global
 from sekisho.cli.progress import Names
 from sekisho.keeping import retention
 from sekisho.keeping.policy import DAY_US, Policy, iso
-from sekisho.keeping.retention import Plan
+from sekisho.keeping.retention import Means, Plan
 from sekisho.lake import Lake, manifest
+from sekisho.lake.engines import FileUnreadable
 from sekisho.settings import Settings
 from sekisho.wiring import keeper
 from sekisho.wiring.keeping import means
@@ -55,7 +56,7 @@ def _show(obj: Global, *, as_json: bool) -> Plan:
     settings = obj.existing()
     with means(settings) as (given, _):
         plan = retention.plan(given, Names("reading segment"))
-        told = _told(plan, given.policy)
+        told = _told(plan, given.policy, _stored(given, plan))
     if as_json:
         click.echo(json.dumps(told, ensure_ascii=False))
     else:
@@ -63,13 +64,29 @@ def _show(obj: Global, *, as_json: bool) -> Plan:
     return plan
 
 
-def _told(plan: Plan, policy: Policy) -> dict[str, Any]:
+def _stored(given: Means, plan: Plan) -> dict[str, tuple[int, str]]:
+    """Events and time of the oldest, by source."""
+    if given.snapshot is None or not given.snapshot.files:
+        return {}
+    sql = "SELECT source, count(*) AS n, min(epoch_us(time)) AS oldest FROM events GROUP BY source"
+    try:
+        rows = given.engine.select(given.snapshot.paths(given.snapshot.files), sql, ()).to_pylist()
+    except FileUnreadable as error:
+        plan.problems.append(f"what is stored cannot be counted: {error}")
+        return {}
+    return {row["source"]: (row["n"], iso(row["oldest"])) for row in rows}
+
+
+def _told(plan: Plan, policy: Policy, stored: dict[str, tuple[int, str]]) -> dict[str, Any]:
+    unknown = (None, None)
     return {
         "judged_by": iso(plan.judged),
         "policy": policy.words(),
         "sources": [
             {
                 "source": row.source,
+                "events": stored.get(row.source, unknown)[0],
+                "oldest": stored.get(row.source, unknown)[1],
                 "hot_days": policy.hot(row.source) // DAY_US,
                 "cutoff": iso(row.cutoff),
                 "due": row.share.rows if row.share else 0,
@@ -96,10 +113,14 @@ def _told(plan: Plan, policy: Policy) -> dict[str, Any]:
 
 def _print(told: dict[str, Any]) -> None:
     click.echo(f"periods    {told['policy']}\njudged by  {told['judged_by']}\n")
-    click.echo(f"{'source':<18}{'days':>6}{'events due':>14}  oldest due            newest due")
+    click.echo(
+        f"{'source':<18}{'days':>6}{'events':>14}  {'oldest':<20}{'due':>12}  {'due from':<20}  due to"
+    )
     for row in told["sources"]:
         span = f"{row['oldest_due'] or '-':<20}  {row['newest_due'] or '-'}"
-        click.echo(f"{row['source']:<18}{row['hot_days']:>6}{row['due']:>14,}  {span}")
+        events = "?" if row["events"] is None else f"{row['events']:,}"
+        kept = f"{row['source']:<18}{row['hot_days']:>6}{events:>14}  {row['oldest'] or '?':<20}"
+        click.echo(f"{kept}{row['due']:>12,}  {span}")
         if row["waits"]:
             click.echo(f"{'':<18}WAITS: {row['waits']}")
     size = sum(one["bytes"] for one in told["segments"])
