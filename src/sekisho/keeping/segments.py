@@ -89,6 +89,12 @@ def contents(path: Path) -> Contents:
     return Contents(first, walked.last, size, hashed.hexdigest(), walked.sources, walked.hours, whole)
 
 
+def header(path: Path) -> int | None:
+    """Number of the first frame as the file says it, None if it is no segment."""
+    with path.open("rb") as file:
+        return read_first(memoryview(file.read(fmt.SEGMENT_HEADER.size)))
+
+
 def read_first(view: memoryview) -> int | None:
     """Number of the first frame as the segment's header says, None if it has none."""
     try:

@@ -11,7 +11,7 @@ from sekisho.keeping.archive.placing import Description, Placed
 from sekisho.keeping.archive.run import Archive, Hashing
 from sekisho.keeping.catalogue import Catalogue
 from sekisho.keeping.durably import Told
-from sekisho.keeping.segments import HOUR_NS, contents
+from sekisho.keeping.segments import HOUR_NS, header
 from sekisho.model import Refused
 
 
@@ -135,7 +135,7 @@ def _bring(archive: Archive, placed: Placed, target: Path, told: Told) -> str:
         if "disk is full" in refusal.why:
             raise
         return refusal.why
-    if target.suffix == ".seg" and contents(target).first != int(target.stem):
+    if target.suffix == ".seg" and header(target) != int(target.stem):
         target.unlink()
         return f"{placed.name}: not the segment that its name says"
     return ""
