@@ -22,6 +22,8 @@ from sekisho.wiring.keeping import means
 
 WAIT_SECONDS = 3_600.0
 WAITS, FAILED = 3, 1
+#: Lines of a list on the screen.
+LISTED = 12
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -125,8 +127,10 @@ def _print(told: dict[str, Any]) -> None:
             click.echo(f"{'':<18}WAITS: {row['waits']}")
     size = sum(one["bytes"] for one in told["segments"])
     click.echo(f"\njournal    {len(told['segments'])} segments due, {size / 1e6:,.1f} MB")
-    for one in told["segments"]:
+    for one in told["segments"][:LISTED]:
         click.echo(f"  {one['name']}  up to {one['newest']}  {one['why']}  {one['waits'] or 'goes'}")
+    if len(told["segments"]) > LISTED:
+        click.echo(f"  and {len(told['segments']) - LISTED:,} more (--json lists them all)")
     if told["held_events"]:
         click.echo(f"held       {told['held_events']:,} events stay because of a legal hold")
     for problem in told["problems"]:
@@ -159,8 +163,10 @@ def run(obj: Global, dry_run: bool, yes: bool, as_json: bool) -> None:
         for source, count in sorted(ran.events.items()):
             click.echo(f"{source:<18}{count:>14,} events deleted")
         click.echo(f"{ran.segments} segments deleted, {ran.bytes / 1e6:,.1f} MB freed")
-        for line in ran.waiting:
+        for line in ran.waiting[:LISTED]:
             click.echo(f"WAITS      {line}")
+        if len(ran.waiting) > LISTED:
+            click.echo(f"WAITS      and {len(ran.waiting) - LISTED:,} more (--json lists them all)")
         for line in ran.problems:
             click.echo(f"PROBLEM    {line}")
     if ran.error:

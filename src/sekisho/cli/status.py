@@ -173,7 +173,7 @@ def _print_keeping(ran: dict[str, Any], clock: Callable[[float], str]) -> None:
     click.echo(f"retention  {clock(ran['at'])}  {gone}, {ran['held_rows']:,} events held")
     for title in ("error", "waiting", "problems"):
         said = [ran[title]] if isinstance(ran[title], str) else ran[title]
-        for line in filter(None, said):
+        for line in filter(None, said[:5]):
             click.echo(f"  {'WAITING FOR CONFIRMATION' if title == 'waiting' else title.upper()}: {line}")
 
 
