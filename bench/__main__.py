@@ -18,6 +18,7 @@ RUNS: dict[str, list[list[str]]] = {
     "sealing": [["bench.sealing"]],
     "verify": [["bench.verify"]],
     "http_server": [["bench.http_server"]],
+    "keeping": [["bench.keeping"]],
     "road": [["bench.road"], ["bench.road", "--rate", "2000", "--seconds", "60"]],
 }
 

@@ -131,6 +131,9 @@ METRICS = (
     Metric(
         "witness_refused", "gauge", ("kind", "name"), "1 while a witness says that the journal was altered"
     ),
+    Metric("retention_run_seconds", "gauge", (), "time of the last run of retention"),
+    Metric("retention_waiting", "gauge", (), "deletions that wait for a person to confirm them"),
+    Metric("retention_failed", "gauge", (), "1 if the last run of retention could not do its work"),
     Metric("ahead_pid", "gauge", (), "process that normalises ahead under load; 0 if there is none"),
 )
 _BY_NAME = {metric.name: metric for metric in METRICS}

@@ -14,6 +14,7 @@ from sekisho.cli import process
 from sekisho.model import Refused, Retry
 from sekisho.pipeline import Step
 from sekisho.settings import Settings
+from sekisho.wiring import keeper
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,7 @@ class _Loop:
         self._batches = 0
         self._merging: threading.Thread | None = None
         self._watch = wiring.Watch(settings)
+        self._keeper = keeper.Keeper(settings, self._plane.lake)
 
     def run(self) -> None:
         wiring.quiet_gc()
@@ -88,6 +90,7 @@ class _Loop:
         end = wiring.now().timestamp() + 10.0
         while wiring.now().timestamp() < end and self._plane.step() is not None:
             pass
+        self._keeper.close()
         if self._merging is not None:
             self._merging.join()
         self._watch.stop()
@@ -117,6 +120,7 @@ class _Loop:
             "backlog_frames": float(plane.backlog()),
             "lag_seconds": self._lag,
             "ahead_pid": float(plane.ahead.pid),
+            **keeper.numbers(self._settings),
         }
         words.texts = {"context_version": plane.stages.context().version}
         words.lags = dict(tally.lags)

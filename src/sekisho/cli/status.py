@@ -12,12 +12,14 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import click
+import msgspec
 
 from sekisho import status, wiring
 from sekisho.cli.main import Global
 from sekisho.journal import JournalReader, Rejects
 from sekisho.lake import manifest, reader
 from sekisho.settings import Settings
+from sekisho.wiring import keeper
 
 
 def gather(settings: Settings) -> dict[str, Any]:
@@ -62,8 +64,15 @@ def gather(settings: Settings) -> dict[str, Any]:
         },
         "standing": _standing(settings),
         "seal": _seal(said["collect"]),
+        "keeping": _keeping(settings),
         "context_version": pipeline.texts.get("context_version", "") if pipeline else "",
     }
+
+
+def _keeping(settings: Settings) -> dict[str, Any]:
+    """The last run of retention, in the pipeline's process; ``at`` is None if there was none."""
+    ran = keeper.last_run(settings)
+    return {"at": None} if ran is None else msgspec.to_builtins(ran)
 
 
 def _sources(
@@ -191,6 +200,7 @@ def _print(found: dict[str, Any], zone: ZoneInfo) -> None:
         blind = sum(standing["unjudged"].values())
         told = f", {blind} cannot be judged (sekisho rules status)" if blind else ""
         click.echo(f"absence    looked for at {clock(standing['at'])} in {standing['seconds']:.1f} s{told}")
+    _print_keeping(found["keeping"], clock)
     for damage in found["damaged"]:
         click.echo(f"DAMAGED    {damage}")
     _print_seal(found["seal"], clock)
@@ -217,6 +227,18 @@ def _print_seal(seal: dict[str, Any], clock: Callable[[float], str]) -> None:
         click.echo(f"  {name:<24} {told}, {row['lag_frames']:,} frames behind")
         if row["error"]:
             click.echo(f"  {'REFUSED' if row['refused'] else 'failed'}: {row['error']}")
+
+
+def _print_keeping(ran: dict[str, Any], clock: Callable[[float], str]) -> None:
+    if ran["at"] is None:
+        click.echo("retention  not run yet (daily, in the process pipeline)")
+        return
+    gone = f"{sum(ran['events'].values()):,} events and {ran['segments']:,} segments deleted"
+    click.echo(f"retention  {clock(ran['at'])}  {gone}, {ran['held_rows']:,} events held")
+    for title in ("error", "waiting", "problems"):
+        said = [ran[title]] if isinstance(ran[title], str) else ran[title]
+        for line in filter(None, said[:5]):
+            click.echo(f"  {'WAITING FOR CONFIRMATION' if title == 'waiting' else title.upper()}: {line}")
 
 
 #: Shown with the process that counts it, since that process began.

@@ -8,7 +8,8 @@ import os
 import threading
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -252,6 +253,26 @@ class Lake:
         with self._guard:
             bad = {damage.path.name for damage in self.damaged}
         return [file for file in manifest.files() if file.name not in bad]
+
+    @contextmanager
+    def exclusively(self) -> Iterator[tuple[Manifest, Path, list[Stored], set[int]]]:
+        """For a change of files beside the commits (retention): no merge and no sweep meanwhile.
+
+        Gives a manifest, the folder for new files, and two collections to be filled: files added, ids of
+        files
+        replaced. May be used in another thread.
+        """
+        added: list[Stored] = []
+        gone: set[int] = set()
+        with self._merging:
+            manifest = Manifest(self.folder)
+            try:
+                yield manifest, self._hot, added, gone
+            finally:
+                manifest.close()
+                with self._guard:
+                    self._files = [*added, *(held for held in self._files if held.id not in gone)]
+                    self._files.sort(key=lambda file: file.last_commit)
 
     def sweep(self) -> list[str]:
         """Remove files that nothing names (left by a crash) and replaced ones after their grace period.

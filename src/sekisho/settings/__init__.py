@@ -3,8 +3,11 @@
 from sekisho.settings.load import FILE, load
 from sekisho.settings.secret import secret
 from sekisho.settings.shape import (
+    Archive,
     Collect,
     Enrich,
+    Keep,
+    KeepSource,
     Lake,
     Mail,
     Network,
@@ -26,8 +29,11 @@ from sekisho.settings.template import TEMPLATE
 __all__ = [
     "FILE",
     "TEMPLATE",
+    "Archive",
     "Collect",
     "Enrich",
+    "Keep",
+    "KeepSource",
     "Lake",
     "Mail",
     "Network",

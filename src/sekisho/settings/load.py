@@ -56,9 +56,24 @@ def problems(settings: Settings) -> list[str]:
             found.append(f"collect.syslog_allow: {error}; expected e.g. 192.0.2.0/24")
     if settings.collect.syslog_tls_port and settings.collect.tls is None:
         found.append("collect.syslog_tls_port needs [collect.tls] with certificate and key")
+    found += _keep_problems(settings)
     hooks = [hook.url_file for hook in settings.notify.webhooks]
     found += [
         f"notify.webhooks: {name} is named twice; give each webhook a file of its own"
         for name in sorted({name for name in hooks if hooks.count(name) > 1})
     ]
+    return found
+
+
+def _keep_problems(settings: Settings) -> list[str]:
+    names = [entry.source for entry in settings.keep.sources]
+    found = [
+        f"keep.sources: {name} is named twice; give each source one entry"
+        for name in sorted({name for name in names if names.count(name) > 1})
+    ]
+    archive = settings.keep.archive
+    if archive is not None and bool(archive.folder) == bool(archive.bucket):
+        found.append("keep.archive needs either folder (another mount) or bucket (an S3-compatible store)")
+    if archive is not None and archive.folder and archive.lock_days:
+        found.append("keep.archive.lock_days needs a bucket: a folder has no Object Lock")
     return found

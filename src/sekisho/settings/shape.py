@@ -180,6 +180,53 @@ class Witness(_Section, frozen=True):
     logs: tuple[WitnessLog, ...] = ()
 
 
+class KeepSource(_Section, frozen=True):
+    """Another period for one source; what is left out is as for all."""
+
+    source: str
+    hot_days: Annotated[int, Meta(ge=1, le=36_500)] | None = None
+    journal_years: Annotated[float, Meta(gt=0, le=100)] | None = None
+
+
+class Archive(_Section, frozen=True):
+    """Where sealed journal segments are copied to: ``folder`` (another mount) or ``bucket``
+    (S3-compatible)."""
+
+    #: a folder on another disk or machine
+    folder: str = ""
+    #: an S3 bucket; with Object Lock if `lock_days` is set
+    bucket: str = ""
+    #: URL of the object store; empty: the region's own of AWS
+    endpoint: str = ""
+    region: str = "us-east-1"
+    #: put before each key in the bucket
+    prefix: str = "sekisho"
+    #: file with `aws_access_key_id` and `aws_secret_access_key` (as the AWS tools write it), readable by the
+    #: owner only; empty: from the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)
+    credentials_file: str = ""
+    #: certificate authorities for the endpoint (PEM file); empty: the usual ones
+    ca_file: str = ""
+    lock_mode: Literal["GOVERNANCE", "COMPLIANCE"] = "GOVERNANCE"
+    #: days for which the object store refuses to delete a segment; 0: no Object Lock is asked for
+    lock_days: Annotated[int, Meta(ge=0, le=36_500)] = 0
+    #: megabytes per second at most; 0: as fast as it goes
+    rate_mb: Annotated[float, Meta(ge=0)] = 0.0
+    #: days after which a segment that is archived and confirmed leaves this machine; 0: it stays its
+    #: whole period
+    local_days: Annotated[int, Meta(ge=0, le=36_500)] = 0
+
+
+class Keep(_Section, frozen=True):
+    """How long logs are kept. Nothing that a legal hold covers is deleted (`sekisho hold`)."""
+
+    #: days for which events can be searched
+    hot_days: Annotated[int, Meta(ge=1, le=36_500)] = 400
+    #: years for which the journal (every record as received) stays
+    journal_years: Annotated[float, Meta(gt=0, le=100)] = 7.0
+    sources: tuple[KeepSource, ...] = ()
+    archive: Archive | None = None
+
+
 class Settings(_Section, frozen=True):
     """All of it. ``data`` is the folder it was read from."""
 
@@ -198,6 +245,8 @@ class Settings(_Section, frozen=True):
     def seal_key(self) -> Path:
         return self.data / self.seal.key_file if self.seal.key_file else self.secrets_dir / "seal.key"
 
+    keep: Keep = Keep()
+
     @property
     def journal_dir(self) -> Path:
         return self.data / "journal"
@@ -213,6 +262,10 @@ class Settings(_Section, frozen=True):
     @property
     def secrets_dir(self) -> Path:
         return self.data / "secrets"
+
+    @property
+    def keeping_dir(self) -> Path:
+        return self.data / "keeping"
 
     @property
     def run_dir(self) -> Path:

@@ -33,6 +33,20 @@ TEMPLATE = """\
 # net_class = "vpn"                    # vpn, tor, relay, hosting, satellite, mobile, fixed
 # name = "X4BNet VPN list"
 
+[keep]
+# hot_days = 400             # days for which events can be searched
+# journal_years = 7          # years for which every record stays as it was received
+# [[keep.sources]]           # another period for one source
+# source = "squid"
+# hot_days = 90
+# [keep.archive]             # copies of sealed journal segments; either folder or bucket
+# folder = "/mnt/archive"
+# bucket = "sekisho-journal"
+# endpoint = "https://s3.example.jp"
+# credentials_file = "/etc/sekisho/s3-credentials"   # readable by the owner only
+# lock_mode = "COMPLIANCE"
+# lock_days = 2557           # Object Lock: nobody can delete them earlier
+
 [notify]
 # console_url = ""
 # [[notify.webhooks]]
