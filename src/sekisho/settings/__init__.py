@@ -3,6 +3,7 @@
 from sekisho.settings.load import FILE, load
 from sekisho.settings.secret import secret
 from sekisho.settings.shape import (
+    Access,
     Collect,
     Enrich,
     Lake,
@@ -10,6 +11,7 @@ from sekisho.settings.shape import (
     Network,
     Notify,
     Pipeline,
+    Role,
     Settings,
     Tls,
     Webhook,
@@ -19,6 +21,7 @@ from sekisho.settings.template import TEMPLATE
 __all__ = [
     "FILE",
     "TEMPLATE",
+    "Access",
     "Collect",
     "Enrich",
     "Lake",
@@ -26,6 +29,7 @@ __all__ = [
     "Network",
     "Notify",
     "Pipeline",
+    "Role",
     "Settings",
     "Tls",
     "Webhook",
