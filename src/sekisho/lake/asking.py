@@ -35,7 +35,7 @@ Told = Callable[[int], None]
 
 
 def bucket_of(text: str, low: int, high: int, bars: int = 60) -> int:
-    """Length of one bar in µs: ``1m``, ``15m``, ``1h``, ``1d``, or AUTO for about ``bars`` between the times."""
+    """Length of one bar in µs: ``1m``, ``1h``, ``1d``, ...; AUTO gives at most ``bars`` between the times."""
     if text.upper() == "AUTO":
         return next((step for step in STEPS if (high - low) <= step * bars), STEPS[-1])
     number, unit = text[:-1], text[-1:].lower()
@@ -65,8 +65,8 @@ def histogram(
     column = _column(by) if by else ""
     extra = f", {column} AS by" if by else ""
     sql = (
-        "SELECT ((epoch_us(time) + ?) // ? - CASE WHEN (epoch_us(time) + ?) % ? < 0 THEN 1 ELSE 0 END) * ? - ? AS time,"  # noqa: S608 - a name of a column
-        f" count(*) AS n{extra} FROM events WHERE {condition.sql} GROUP BY ALL"
+        "SELECT ((epoch_us(time) + ?) // ? - CASE WHEN (epoch_us(time) + ?) % ? < 0 THEN 1 ELSE 0 END) * ? - ?"  # noqa: S608 - a name of a column
+        f" AS time, count(*) AS n{extra} FROM events WHERE {condition.sql} GROUP BY ALL"
     )
     params = (zone_offset, bucket, zone_offset, bucket, bucket, zone_offset, *condition.params)
     counted: Counter[tuple[int, object]] = Counter()
@@ -96,7 +96,7 @@ def top(
     told: Told | None = None,
     damaged: list[Damage] | None = None,
 ) -> pa.Table:
-    """The most frequent values of one column among the matches: ``value`` (text; null = not recorded), ``n``."""
+    """The most frequent values of one column: ``value`` (as text; null = not recorded), ``n``."""
     sql = (
         f"SELECT CAST({_column(column)} AS VARCHAR) AS value, count(*) AS n FROM events"  # noqa: S608 - a name of a column
         f" WHERE {condition.sql} GROUP BY ALL"
@@ -107,7 +107,8 @@ def top(
         held = both.group_by("value").aggregate([("n", "sum")]).rename_columns(["value", "n"])
         if held.num_rows > _MOST_VALUES:
             raise Refused(
-                f"{column} has more than {_MOST_VALUES:,} different values here", "narrow the search or the time"
+                f"{column} has more than {_MOST_VALUES:,} different values here",
+                "narrow the search or the time",
             )
     if held is None:
         return pa.table({"value": pa.array([], pa.string()), "n": pa.array([], pa.int64())})

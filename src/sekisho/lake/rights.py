@@ -111,7 +111,7 @@ class Narrowed:
         self._sources = None if rights.sources is None else sorted(rights.sources)
         hidden = "" if rights.raw else f" REPLACE ({', '.join(f'NULL::VARCHAR AS {name}' for name in RAW)})"
         allowed = "" if self._sources is None else " WHERE source IN (SELECT unnest(?))"
-        self._view = f"SELECT *{hidden} FROM events{allowed}"
+        self._view = f"SELECT *{hidden} FROM events{allowed}"  # noqa: S608 - constants
 
     def select(self, files: Sequence[Path], sql: str, params: Sequence[object]) -> pa.Table:
         own: tuple[object, ...] = () if self._sources is None else (self._sources,)
