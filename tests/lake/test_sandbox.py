@@ -200,7 +200,7 @@ def test_a_role_sees_its_sources_and_no_record(snapshot: Snapshot) -> None:
     for sql in (
         "SELECT raw FROM events",
         "SELECT unmapped FROM events",
-        "SELECT COLUMNS('ra.') FROM events",
+        "SELECT COLUMNS('^raw$') FROM events",
         f"SELECT raw FROM read_parquet('{lake_file}')",
         f"SELECT raw FROM '{lake_file}'",
         f"WITH events AS (FROM '{lake_file}') SELECT raw FROM events",
