@@ -12,6 +12,8 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from sekisho.cli.main import COMMANDS
+from sekisho.model import Offset
 from sekisho.ocsf import CLASSES, EVENT_SCHEMA
 from sekisho.tabular.safe import escape
 
@@ -128,7 +130,17 @@ def full(row: Row, zone: ZoneInfo) -> Group:
     for title in ("unmapped (what the mapping left over)", "raw (the record as received)"):
         beside.add_column(title, ratio=1, overflow="fold")
     beside.add_row(Text(_pretty(row.get("unmapped"))), Text(_pretty(row.get("raw"))))
-    return Group(held, beside)
+    return Group(held, beside, Text(_origin(row), style="dim"))
+
+
+def _origin(row: Row) -> str:
+    """Where its proof comes from: the place of the record in the journal."""
+    packed = row.get("journal_offset")
+    if packed is None:
+        return ""
+    place = Offset.unpack(packed)
+    proof = f"; prove it: sekisho prove {row.get('event_uid')}" if "prove" in COMMANDS else ""
+    return f"evidence: journal frame {place.frame}, record {place.index} (received by {row.get('receiver')}){proof}"
 
 
 def _pretty(text: str | None) -> str:

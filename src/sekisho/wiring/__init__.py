@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sekisho.wiring.ahead import serve_ahead
+    from sekisho.wiring.answering import Desk, socket_path
+    from sekisho.wiring.asking import put
     from sekisho.wiring.clock import now, now_ns
     from sekisho.wiring.found import content
     from sekisho.wiring.handing import appending, audit, drain, migrate, offline, publish
@@ -18,10 +20,13 @@ if TYPE_CHECKING:
     from sekisho.wiring.owing import deliver_audit, judging_owed
     from sekisho.wiring.parts import Master, detector, open_enricher, systems
     from sekisho.wiring.plane import Plane, open_plane, quiet_gc, raise_alerts, usual_gc
+    from sekisho.wiring.questioning import Why, readable
     from sekisho.wiring.receiving import Receivers, receivers
 
 _PLACES = {
     "ahead": ("serve_ahead",),
+    "answering": ("Desk", "socket_path"),
+    "asking": ("put",),
     "clock": ("now", "now_ns"),
     "handing": ("appending", "audit", "drain", "migrate", "offline", "publish"),
     "found": ("content",),
@@ -29,6 +34,7 @@ _PLACES = {
     "owing": ("deliver_audit", "judging_owed"),
     "parts": ("Master", "detector", "open_enricher", "systems"),
     "plane": ("Plane", "open_plane", "quiet_gc", "raise_alerts", "usual_gc"),
+    "questioning": ("Why", "readable"),
     "receiving": ("Receivers", "receivers"),
 }
 _OF = {name: place for place, names in _PLACES.items() for name in names}
@@ -41,10 +47,12 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
+    "Desk",
     "Judged",
     "Master",
     "Plane",
     "Receivers",
+    "Why",
     "appending",
     "audit",
     "content",
@@ -60,10 +68,13 @@ __all__ = [
     "open_enricher",
     "open_plane",
     "publish",
+    "put",
     "quiet_gc",
     "raise_alerts",
+    "readable",
     "receivers",
     "serve_ahead",
+    "socket_path",
     "systems",
     "usual_gc",
 ]
