@@ -159,7 +159,7 @@ BOMBS = [
     "SELECT max(length(repeat('x', 900000000) || range)) FROM range(40)",
     "WITH RECURSIVE t AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM t) SELECT count(*) FROM t",
     "WITH RECURSIVE t AS (SELECT 'x' AS n UNION ALL SELECT n || n FROM t) SELECT max(length(n)) FROM t",
-    "SELECT count(*) FROM generate_series(1, 1000000000000) a, range(1000) b WHERE a.generate_series % 7 = b.range",
+    "SELECT count(*) FROM generate_series(1, 1000000000000) a(n), range(1000) b WHERE n % 7 = range",
     "SELECT list(range) FROM range(3000000000)",
     "SELECT range(4000000000)",
     "SELECT count(*) FROM events a, events b, events c, events d WHERE a.raw || b.raw < c.raw || d.raw",

@@ -93,9 +93,7 @@ def _plain(rows: list[dict[str, Any]], names: list[str], output: str) -> None:
     if output == "json":
         for row in rows:
             # null says that the value is not recorded, so it stays
-            click.echo(
-                json.dumps({**dict.fromkeys(names), **json.loads(json_line(row))}, ensure_ascii=True)
-            )
+            click.echo(json.dumps({**dict.fromkeys(names), **json.loads(json_line(row))}, ensure_ascii=True))
         return
     writer = csv.writer(sys.stdout)
     writer.writerow(names)

@@ -112,6 +112,12 @@ def table(rows: list[Row], zone: ZoneInfo, columns: list[str]) -> Table:
     return shown
 
 
+def line(row: Row, zone: ZoneInfo) -> str:
+    """One event on one line, as the table shows it."""
+    parts = (local(row["time"], zone), clean(row["source"]), _who(row), _from(row), _what(row))
+    return "  ".join(part for part in (*parts, _outcome(row).plain) if part)
+
+
 def _cell(value: object, zone: ZoneInfo) -> str:
     if value is None:
         return ""
@@ -140,7 +146,8 @@ def _origin(row: Row) -> str:
         return ""
     place = Offset.unpack(packed)
     proof = f"; prove it: sekisho prove {row.get('event_uid')}" if "prove" in COMMANDS else ""
-    return f"evidence: journal frame {place.frame}, record {place.index} (received by {row.get('receiver')}){proof}"
+    came = f"(received by {row.get('receiver')})"
+    return f"evidence: journal frame {place.frame}, record {place.index} {came}{proof}"
 
 
 def _pretty(text: str | None) -> str:

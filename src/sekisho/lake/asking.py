@@ -65,8 +65,8 @@ def histogram(
     column = _column(by) if by else ""
     extra = f", {column} AS by" if by else ""
     sql = (
-        "SELECT ((epoch_us(time) + ?) // ? - CASE WHEN (epoch_us(time) + ?) % ? < 0 THEN 1 ELSE 0 END) * ? - ?"  # noqa: S608 - a name of a column
-        f" AS time, count(*) AS n{extra} FROM events WHERE {condition.sql} GROUP BY ALL"
+        "SELECT ((epoch_us(time) + ?) // ? - CASE WHEN (epoch_us(time) + ?) % ? < 0 THEN 1 ELSE 0 END)"  # noqa: S608 - a name of a column
+        f" * ? - ? AS time, count(*) AS n{extra} FROM events WHERE {condition.sql} GROUP BY ALL"
     )
     params = (zone_offset, bucket, zone_offset, bucket, bucket, zone_offset, *condition.params)
     counted: Counter[tuple[int, object]] = Counter()

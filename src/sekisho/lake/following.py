@@ -21,7 +21,7 @@ from sekisho.lake.reader import Snapshot
 
 
 class Place(NamedTuple):
-    """``commit``: number of the last one that was seen; ``offset``: greatest journal offset among its rows."""
+    """``commit``: number of the last one that was seen; ``offset``: greatest journal offset so far."""
 
     commit: int
     offset: int

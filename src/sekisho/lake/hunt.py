@@ -1,7 +1,7 @@
 """Looking back: a list of indicators against all history in one pass.
 
 Parquet keeps a column as a dictionary of its different values and a number per row. So each different
-value is judged once, and rows are touched only where a value hits: ten thousand indicators cost what one does.
+value is judged once, and rows are touched only where a value hits: ten thousand cost what one does.
 """
 
 from __future__ import annotations
@@ -331,9 +331,10 @@ class Hunt:
         who, device = (f"coalesce({', '.join(names)})" for names in (_WHO, _DEVICE))
         since = "" if self._since is None else f" AND time >= make_timestamptz({self._since:d}::BIGINT)"
         sql = (
-            "SELECT h, source, who, device, count(*) AS n, min(at) AS first, max(at) AS last, min(event_uid) AS"  # noqa: S608
-            " event_uid FROM (SELECT unnest(list_distinct(regexp_extract_all(lower(raw), '\\b[0-9a-f]{32}(?:[0-9a-f]{8})?\\b')))"
-            f" AS h, source, {who} AS who, {device} AS device, epoch_us(time) AS at, event_uid"
+            "SELECT h, source, who, device, count(*) AS n, min(at) AS first, max(at) AS last,"  # noqa: S608 - constants
+            " min(event_uid) AS event_uid FROM (SELECT unnest(list_distinct("
+            "regexp_extract_all(lower(raw), '\\b[0-9a-f]{32}(?:[0-9a-f]{8})?\\b'))) AS h,"
+            f" source, {who} AS who, {device} AS device, epoch_us(time) AS at, event_uid"
             f" FROM events WHERE class_uid < 3000{since}) WHERE h IN (SELECT unnest(?)) GROUP BY ALL"
         )
         waiting = [[file] for file in self.files]

@@ -207,7 +207,8 @@ _TYPE = ("type", "kind", "indicator_type", "ioc_type")
 _NAME = ("name", "id", "comment", "description", "title", "malware", "threat")
 _TYPES = _MISP | {kind: kind for kind in KINDS} | {
     "ipv4": "ip", "ipv6": "ip", "ipv4-addr": "ip", "ipv6-addr": "ip", "cidr": "net", "domain-name": "domain",
-    "fqdn": "domain", "uri": "url", "mail": "email", "email-addr": "email", "sha-1": "sha1", "sha-256": "sha256",
+    "fqdn": "domain", "uri": "url", "mail": "email", "email-addr": "email", "sha-1": "sha1",
+    "sha-256": "sha256",
     "filehash-md5": "md5", "filehash-sha1": "sha1", "filehash-sha256": "sha256", "user_agent": "agent",
     "useragent": "agent", "hash": "",
 }  # fmt: skip
@@ -328,7 +329,7 @@ def _domain(text: str) -> str:
 
 
 def url_of(text: str) -> str:
-    """A URL for comparison: scheme and host in lower case, no fragment, no default port, a path at least ``/``."""
+    """A URL for comparison: host in lower case, no fragment, no default port, a path at least ``/``."""
     if "://" not in text:
         text = "http://" + text
     parts = urlsplit(text)

@@ -45,7 +45,7 @@ class Stopped(Exception):  # noqa: N818 - a wish, not a fault
 
 @dataclass
 class Meter:
-    """How far an answer has come: events looked through of how many. ``stop`` may be called from any thread."""
+    """How far an answer has come, in events looked through. ``stop`` may be called from any thread."""
 
     done: int = 0
     total: int = 0

@@ -187,7 +187,7 @@ class _Record:
             "severity_id": 1,
             "status_id": status,
             **told,
-            "message": f"{self._who.name} (role {self._rights.role}) {verb} {kind}: {text[:2000]} {why}".strip(),
+            "message": f"{self._who.name} ({self._rights.role}) {verb} {kind}: {text[:2000]} {why}".strip(),
             "actor": {"user": {"name": self._who.name, "uid": str(self._who.uid)}},
             "src_endpoint": {"hostname": os.uname().nodename},
             "type_id": 1,
