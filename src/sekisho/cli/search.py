@@ -162,7 +162,7 @@ class Wish(NamedTuple):
 @_options
 @why_options
 @click.pass_obj
-def command(ctx: Global, query: tuple[str, ...], since: str, until: str, **said: Any) -> None:
+def command(ctx: Global, /, query: tuple[str, ...], since: str, until: str, **said: Any) -> None:
     """Search all logs, newest first. Every search is recorded: who, what, when, how much was seen.
 
     \b
@@ -205,7 +205,7 @@ def run(ctx: Global, query: str, since: str, until: str, wish: Wish) -> None:
 
 
 def _question(query: str, since: str, until: str, zone: str, wish: Wish, names: list[str]) -> Question:
-    asked = {"query": query, "since": since, "until": until, "zone": zone}
+    asked: dict[str, Any] = {"query": query, "since": since, "until": until, "zone": zone}
     export = wish.export is not None
     if wish.explain:
         return Explain(**asked)

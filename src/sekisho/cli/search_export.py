@@ -10,7 +10,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, BinaryIO, NamedTuple, Protocol
 
 import msgspec
 import pyarrow as pa
@@ -57,7 +57,7 @@ class _Hashed(io.RawIOBase):
 
 
 class _Csv:
-    def __init__(self, out: io.BufferedWriter, schema: pa.Schema) -> None:
+    def __init__(self, out: BinaryIO, schema: pa.Schema) -> None:
         self._names = schema.names
         self._out = io.TextIOWrapper(out, "utf-8", newline="", write_through=True)
         self._writer = csv.writer(self._out)
@@ -72,7 +72,7 @@ class _Csv:
 
 
 class _Lines:
-    def __init__(self, out: io.BufferedWriter, _: pa.Schema) -> None:
+    def __init__(self, out: BinaryIO, _: pa.Schema) -> None:
         self._out = out
 
     def add(self, table: pa.Table) -> None:
@@ -83,7 +83,7 @@ class _Lines:
 
 
 class _Parquet:
-    def __init__(self, out: io.BufferedWriter, schema: pa.Schema) -> None:
+    def __init__(self, out: BinaryIO, schema: pa.Schema) -> None:
         self._writer = pq.ParquetWriter(out, schema, compression="zstd")
 
     def add(self, table: pa.Table) -> None:
@@ -93,7 +93,7 @@ class _Parquet:
         self._writer.close()
 
 
-_FORMS: dict[str, Callable[[io.BufferedWriter, pa.Schema], _Form]] = {
+_FORMS: dict[str, Callable[[BinaryIO, pa.Schema], _Form]] = {
     ".csv": _Csv,
     ".jsonl": _Lines,
     ".parquet": _Parquet,
@@ -116,7 +116,7 @@ def write(path: Path, tables: Iterable[pa.Table]) -> Written:
     fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         hashed = _Hashed(fd)
-        out = io.BufferedWriter(hashed, 1 << 20)
+        out: Any = io.BufferedWriter(hashed, 1 << 20)
         rows = _fill(out, _FORMS[path.suffix.lower()], tables)
         out.flush()
         os.fsync(fd)
@@ -133,9 +133,7 @@ def write(path: Path, tables: Iterable[pa.Table]) -> Written:
     return Written(path, rows, hashed.hex())
 
 
-def _fill(
-    out: io.BufferedWriter, kind: Callable[[io.BufferedWriter, pa.Schema], _Form], tables: Iterable[pa.Table]
-) -> int:
+def _fill(out: BinaryIO, kind: Callable[[BinaryIO, pa.Schema], _Form], tables: Iterable[pa.Table]) -> int:
     rows = 0
     form: _Form | None = None
     for table in tables:

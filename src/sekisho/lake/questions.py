@@ -18,12 +18,12 @@ import msgspec
 import pyarrow as pa
 
 from sekisho import settings
-from sekisho.lake import asking, hunt, indicators, reader, sandbox
+from sekisho.lake import asking, hunt, indicators, reader, sandbox, terms
 from sekisho.lake import following as follow
 from sekisho.lake import query as language
 from sekisho.lake.engines import Engine
 from sekisho.lake.engines.duckdb import DuckDB
-from sekisho.lake.fields import FIELDS
+from sekisho.lake.fields import FIELDS, suggestions
 from sekisho.lake.moments import Span, span
 from sekisho.lake.query import Condition, micros
 from sekisho.lake.reader import Snapshot
@@ -348,7 +348,7 @@ def _column_of(name: str) -> str:
         return name
     found = FIELDS.get(name.lower())
     if found is None:
-        near = ", ".join(language.suggestions(name))
+        near = ", ".join(suggestions(name))
         raise Refused(
             f"there is no field {name!r}",
             f"did you mean {near}?" if near else "`sekisho search --fields` lists them",
@@ -386,7 +386,7 @@ def _around(asked: Around, desk: _Desk) -> Iterator[pa.Table]:
     if asked.same and not told:
         raise Refused(f"the event names no {' and no '.join(asked.same)}", "leave out --same")
     about = language.compile(asked.query, zone_of(asked.zone), desk.now)
-    parts = [language.Sql(about.sql, about.params), *([any_of(told)] if told else [])]
+    parts = [terms.Sql(about.sql, about.params), *([any_of(told)] if told else [])]
     both = all_of(parts)
     wanted = Condition(both.text, both.params).during(at - gap, at + gap + 1)
     # as wide as the question says, not as the role's default stretch before now
@@ -397,7 +397,7 @@ def _around(asked: Around, desk: _Desk) -> Iterator[pa.Table]:
     yield from _measured(around, around.rows(limit or None, "oldest", asked.columns), desk)
 
 
-def _same(name: str, row: dict[str, object]) -> language.Sql | None:
+def _same(name: str, row: dict[str, object]) -> terms.Sql | None:
     """Any column of the field that holds any value that the event has in it."""
     known = FIELDS[name]
     values = {str(row[target.column]) for target in known.targets if row.get(target.column) not in (None, "")}
@@ -482,11 +482,11 @@ def _tail(asked: Tail, desk: _Desk) -> Iterator[pa.Table]:
     follower = follow.Follower(desk.folder, desk.engine, live, place)
     nothing = EVENT_SCHEMA.empty_table()
     while not desk.meter.ended.wait(POLL):
-        for found in follower.poll(", ".join(names) or "*"):
-            if found.rows is None:
-                desk.meter.notes.append(found.note)
+        for new in follower.poll(", ".join(names) or "*"):
+            if new.rows is None:
+                desk.meter.notes.append(new.note)
             else:
-                yield found.rows
+                yield new.rows
         yield nothing  # a sign of life; whoever went away is noticed
 
 

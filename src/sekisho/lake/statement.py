@@ -64,8 +64,8 @@ def _tree(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:
 
 def _walk(root: Any) -> None:
     waiting = [root]
-    names = set()
-    tables = []
+    names: set[str] = set()
+    tables: list[str] = []
     while waiting:
         node = waiting.pop()
         if isinstance(node, list):

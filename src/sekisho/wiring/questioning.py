@@ -19,6 +19,7 @@ from django.db import DatabaseError
 
 from sekisho.collect import local
 from sekisho.lake import manifest, questions, reader
+from sekisho.lake import query as language
 from sekisho.lake.questions import Explain, Find, Hunted, Meter, Question, Sql
 from sekisho.lake.rights import ADMIN, Rights
 from sekisho.model import Refused, Retry
@@ -95,7 +96,7 @@ def ask(
 def check(question: Question) -> None:
     """Raises ``Refused`` where the question itself is wrong; that needs no record."""
     zone = questions.zone_of(question.zone)
-    questions.language.compile(question.query, zone, now())
+    language.compile(question.query, zone, now())
     for option, text in (("--since", question.since), ("--until", question.until)):
         if text:
             questions.moment(option, text, zone, now())
@@ -159,8 +160,8 @@ class _Record:
         return self._event("asked", "asks", 99, {"status": "Asked"}, {})
 
     def ended(self, meter: Meter, failed: str) -> dict[str, Any]:
-        told = {
-            "status_id": 2 if failed else 1,
+        status = 2 if failed else 1
+        told: dict[str, Any] = {
             "status": "Failure" if failed else "Success",
             "count": meter.found,
             "duration": max(0, int((now() - self._began).total_seconds() * 1000)),
@@ -168,7 +169,7 @@ class _Record:
         if failed:
             told["status_detail"] = failed[:1000]
         seen = {"rows": meter.found, "looked_through": meter.done, "snapshot_offset": meter.offset}
-        return self._event("answered", f"was given {meter.found} rows for", told["status_id"], told, seen)
+        return self._event("answered", f"was given {meter.found} rows for", status, told, seen)
 
     def _event(
         self, step: str, verb: str, status: int, told: dict[str, Any], seen: dict[str, Any]
