@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import Counter
 from pathlib import Path
@@ -47,8 +48,9 @@ def test_a_plain_list_in_all_forms() -> None:
         ("sha1", SHA1),
         ("sha256", SHA256),
         ("domain", "xn--wgv71a119e.example"),
-    ] or ("ip", "198.51.100.9") in pairs(listed)
-    assert {entry.where for entry in listed.unusable} <= {"line 17"}
+        ("ip", "198.51.100.9"),
+    ]
+    assert not listed.unusable
 
 
 def test_every_entry_that_is_no_use_is_named_with_its_line() -> None:
@@ -59,8 +61,8 @@ def test_every_entry_that_is_no_use_is_named_with_its_line() -> None:
 
 def test_csv_with_types_names_and_quotes() -> None:
     listed = read(
-        'type,value,name\nip,203.0.113.7,"C2, first"\nfilename,C:\\Temp\\Evil.EXE,dropper\nuser-agent,Evil Agent/1.0,\n'
-        "registry,HKLM\\x,\nsha256,abc,short\n,evil.example,\n"
+        'type,value,name\nip,203.0.113.7,"C2, first"\nfilename,C:\\Temp\\Evil.EXE,dropper\n'
+        "user-agent,Evil Agent/1.0,\nregistry,HKLM\\x,\nsha256,abc,short\n,evil.example,\n"
     )
     assert pairs(listed) == [
         ("ip", "203.0.113.7"),
@@ -189,10 +191,8 @@ def test_no_text_breaks_the_reader(text: str) -> None:
 @hypothesis_settings(max_examples=300, deadline=2000)
 def test_no_pattern_breaks_the_reader(text: str) -> None:
     for pattern in (text, f"[{text}]", f"[url:value = '{text}']"):
-        try:
+        with contextlib.suppress(stix.Unreadable):
             assert stix.terms(pattern)
-        except stix.Unreadable as error:
-            assert str(error)
 
 
 def test_public_bundles(shared_data: Path) -> None:

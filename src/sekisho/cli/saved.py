@@ -15,7 +15,7 @@ from sekisho.cli.main import Global
 from sekisho.cli.search_show import clean
 from sekisho.lake import query as language
 from sekisho.lake.questions import zone_of
-from sekisho.model import Refused, Text
+from sekisho.model import Refused
 from sekisho.modules import database
 
 
@@ -60,7 +60,7 @@ def list_(ctx: Global, as_json: bool) -> None:
         return
     width = max(len(one.name) for one in held)
     for one in held:
-        about = one.about.ja if ctx.settings.language == "ja" else one.about.en
+        about = one.about_ja if ctx.settings.language == "ja" else one.about_en
         takes = " ".join(f"{name}=…" for name in one.parameters)
         click.echo(f"{one.name:<{width}}  {clean(about or one.query)[:100]}  {takes}".rstrip())
 
@@ -72,8 +72,8 @@ def _plain(one: Any) -> dict[str, Any]:
         "query": one.query,
         "since": one.since,
         "parameters": list(one.parameters),
-        "ja": one.about.ja,
-        "en": one.about.en,
+        "ja": one.about_ja,
+        "en": one.about_en,
     }
 
 
@@ -107,7 +107,7 @@ def add(ctx: Global, name: str, query: str, since: str, is_sql: bool, ja: str, e
       sekisho saved add per-source 'SELECT source, count(*) FROM events GROUP BY 1' --sql
     """
     flows = _flows(ctx)
-    kept = flows.Search(name, query, "sql" if is_sql else "search", since, Text(ja=ja, en=en))
+    kept = flows.Search(name, query, "sql" if is_sql else "search", since, ja, en)
     if not is_sql:
         trial = flows.filled(kept, dict.fromkeys(kept.parameters, "x"))
         language.compile(trial, zone_of(ctx.settings.zone), wiring.now())

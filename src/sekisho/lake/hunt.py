@@ -239,8 +239,9 @@ class Hunt:
         if not wanted:
             return []
         found = []
-        with pq.ParquetFile(path, read_dictionary=wanted) as file:
-            present = [name for name in wanted if name in file.schema_arrow.names]
+        held = pq.read_metadata(path)
+        present = [name for name in wanted if name in held.schema.names]
+        with pq.ParquetFile(path, metadata=held, read_dictionary=present) as file:
             for group in range(file.num_row_groups):
                 table = file.read_row_group(group, columns=present, use_threads=False)
                 numbers, rows, columns = self._pairs(table)
@@ -331,10 +332,10 @@ class Hunt:
         who, device = (f"coalesce({', '.join(names)})" for names in (_WHO, _DEVICE))
         since = "" if self._since is None else f" AND time >= make_timestamptz({self._since:d}::BIGINT)"
         sql = (
-            "SELECT h, source, who, device, count(*) AS n, min(at) AS first, max(at) AS last,"  # noqa: S608 - constants
+            "SELECT h, source, who, device, count(*) AS n, min(us) AS first, max(us) AS last,"  # noqa: S608 - constants
             " min(event_uid) AS event_uid FROM (SELECT unnest(list_distinct("
             "regexp_extract_all(lower(raw), '\\b[0-9a-f]{32}(?:[0-9a-f]{8})?\\b'))) AS h,"
-            f" source, {who} AS who, {device} AS device, epoch_us(time) AS at, event_uid"
+            f" source, {who} AS who, {device} AS device, epoch_us(time) AS us, event_uid"
             f" FROM events WHERE class_uid < 3000{since}) WHERE h IN (SELECT unnest(?)) GROUP BY ALL"
         )
         waiting = [[file] for file in self.files]

@@ -264,6 +264,7 @@ _DOMAIN = re.compile(
     r"(?=.{1,253}$)(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]"
 )
 _EMAIL = re.compile(r"[^\s@]{1,64}@[^\s@]+")
+_WITH_PORT = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}:\d{1,5}|\[[0-9A-Fa-f:.]+\](?::\d{1,5})?")
 _HEX = {32: "md5", 40: "sha1", 64: "sha256"}
 _LENGTHS = {kind: length for length, kind in _HEX.items()}
 
@@ -281,6 +282,8 @@ def _guess(text: str) -> str:
         return _HEX[len(text)]
     if "://" in text:
         return "url"
+    if _WITH_PORT.fullmatch(text):
+        return "ip"
     try:
         ipaddress.ip_network(text, strict=False)
     except ValueError:
@@ -297,8 +300,8 @@ def _guess(text: str) -> str:
 
 
 def _address(text: str, name: str) -> Indicator:
-    if text.startswith("[") or text.count(":") == 1:
-        text = text.rpartition(":")[0].strip("[]") if not text.endswith("]") else text.strip("[]")
+    if _WITH_PORT.fullmatch(text):
+        text = (text if text.endswith("]") else text.rpartition(":")[0]).strip("[]")
     try:
         net = ipaddress.ip_network(text, strict=False)
     except ValueError:

@@ -67,6 +67,11 @@ class Desk:
         self._listener.listen(64)
         self._listener.settimeout(0.5)
 
+    def busy(self) -> int:
+        """Questions that are being answered."""
+        with self._guard:
+            return self._busy.total()
+
     def stop(self) -> None:
         self._stop.set()
         with self._guard:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from django.db import IntegrityError, transaction
 
-from sekisho.model import Refused, Text
+from sekisho.model import Refused
 from sekisho.modules.outbox.flows import owe_audit
 from sekisho.modules.searches.models import Saved
 
@@ -24,7 +24,8 @@ class Search(NamedTuple):
     query: str
     kind: str = "search"
     since: str = ""
-    about: Text = Text(ja="", en="")
+    about_ja: str = ""
+    about_en: str = ""
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -56,8 +57,8 @@ def add(search: Search, *, by: str, now: datetime, told: Sequence[Mapping[str, A
                 kind=search.kind,
                 query=search.query,
                 since=search.since,
-                about_ja=search.about.ja,
-                about_en=search.about.en,
+                about_ja=search.about_ja,
+                about_en=search.about_en,
                 made_by=by,
                 made_at=now,
             )
@@ -104,4 +105,4 @@ def _sql(value: str) -> str:
 
 
 def _search(row: Saved) -> Search:
-    return Search(row.name, row.query, row.kind, row.since, Text(ja=row.about_ja, en=row.about_en))
+    return Search(row.name, row.query, row.kind, row.since, row.about_ja, row.about_en)
