@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from datetime import UTC, datetime
 
@@ -150,7 +151,7 @@ def test_time_is_limited(snapshot: Snapshot) -> None:
 
 
 def test_memory_is_limited(snapshot: Snapshot) -> None:
-    with pytest.raises(Refused, match="memory"):
+    with pytest.raises(Refused, match="needs more than the 100MB"):
         ask(snapshot, "SELECT list(range || repeat('x', 100)) FROM range(50000000)")
 
 
@@ -173,8 +174,10 @@ BOMBS = [
 @pytest.mark.parametrize("sql", BOMBS)
 def test_what_does_not_listen_is_killed(snapshot: Snapshot, sql: str) -> None:
     start = time.monotonic()
-    with pytest.raises(Refused, match=r"stopped after 2 s|memory|larger than|Out of Range"):
+    with pytest.raises(Refused) as caught:
         ask(snapshot, sql, seconds=2)
+    why = caught.value.why
+    assert re.search(r"stopped after 2 s|needs more than the 100MB|larger than|Out of Range", why), why
     assert time.monotonic() - start < 4
 
 
@@ -205,7 +208,9 @@ def test_a_role_sees_its_sources_and_no_record(snapshot: Snapshot) -> None:
         f"SELECT raw FROM '{lake_file}'",
         f"WITH events AS (FROM '{lake_file}') SELECT raw FROM events",
     ):
-        with pytest.raises(Refused):
+        with pytest.raises(
+            Refused, match='not allowed|"raw" not found|"unmapped" not found|No matching columns'
+        ):
             narrow(sql)
 
 

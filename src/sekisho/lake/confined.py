@@ -30,6 +30,7 @@ from sekisho.model import Refused
 #: Exit status with a refusal on standard error.
 REFUSED = 3
 #: Memory beside DuckDB's own limit: result batches, Arrow, the interpreter's growth.
+_REASON = 65_536
 _BESIDE = 512 * 1024 * 1024
 _UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
@@ -72,7 +73,7 @@ def main() -> int:
 
 
 def _say(kind: str, why: str, remedy: str) -> None:
-    sys.stderr.write(json.dumps({"kind": kind, "why": why, "remedy": remedy}) + "\n")
+    sys.stderr.write(json.dumps({"kind": kind, "why": why[:4000], "remedy": remedy}) + "\n")
     sys.stderr.flush()
 
 
@@ -125,7 +126,8 @@ def _confine(order: Order) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (room, room))
     cpu = int(order.seconds * order.threads) + 2
     resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    # standard error is a file, for the reason of a refusal; nothing larger can be written anywhere
+    resource.setrlimit(resource.RLIMIT_FSIZE, (_REASON, _REASON))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     _prctl(38, 1)  # PR_SET_NO_NEW_PRIVS

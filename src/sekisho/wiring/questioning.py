@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 import pyarrow as pa
-from django.db import DatabaseError
+from django.db import DatabaseError, connections
 
 from sekisho.collect import local
 from sekisho.lake import manifest, questions, reader
@@ -135,6 +135,8 @@ def keep(settings: Settings, event: Mapping[str, Any], *, service: bool) -> None
         from sekisho.modules.outbox import flows  # Django must be configured before its models load
 
         flows.owe_audit([event], now=now())
+        if service:
+            connections.close_all()  # its threads come and go
     except (DatabaseError, OSError, Refused) as error:
         raise Refused(
             f"the question cannot be recorded, so it is not answered: {problem or 'no collector answers'};"
