@@ -14,6 +14,7 @@ RUNS: dict[str, list[list[str]]] = {
     "normalise": [["bench.normalise"]],
     "sigma": [["bench.sigma"]],
     "lake": [["bench.lake", "--rows", "1000000"]],
+    "hunt": [["bench.hunt"]],
     "lake_choice": [["bench.lake_choice"]],
     "http_server": [["bench.http_server"]],
     "road": [["bench.road"], ["bench.road", "--rate", "2000", "--seconds", "60"]],

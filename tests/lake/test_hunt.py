@@ -31,7 +31,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[reader.Snapshot, li
             events = sample.mixed(number, 300)
             lake.commit(events, number)
             rows += events.to_pylist()
-        special = [
+        special: list[dict[str, object]] = [
             {
                 "http_request_url_url_string": "HTTP://Bad.example:80/x?y#z",
                 "http_request_url_hostname": "Bad.example",

@@ -135,7 +135,7 @@ def test_revoked_and_foreign_patterns() -> None:
 
 
 def test_misp() -> None:
-    event = {
+    event: dict[str, object] = {
         "Event": {
             "info": "campaign",
             "Attribute": [

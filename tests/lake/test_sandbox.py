@@ -209,7 +209,7 @@ def test_a_role_sees_its_sources_and_no_record(snapshot: Snapshot) -> None:
         f"WITH events AS (FROM '{lake_file}') SELECT raw FROM events",
     ):
         with pytest.raises(
-            Refused, match='not allowed|"raw" not found|"unmapped" not found|No matching columns'
+            Refused, match=r'not allowed|"raw" not found|"unmapped" not found|No matching columns'
         ):
             narrow(sql)
 

@@ -23,6 +23,8 @@ from sekisho.lake.moments import Span, span
 from sekisho.lake.query_error import QueryError, ends_early, example, misplaced
 from sekisho.lake.terms import Sql, Unfit
 
+__all__ = ["Condition", "QueryError", "compile", "micros"]
+
 LONGEST = 10_000
 DEEPEST = 40
 #: Regular expressions of one query: each is tried out before it is asked.

@@ -18,7 +18,7 @@ import pyarrow as pa
 from django.db import DatabaseError, connections
 
 from sekisho.collect import local
-from sekisho.lake import manifest, questions, reader
+from sekisho.lake import answers, manifest, questions, reader
 from sekisho.lake import query as language
 from sekisho.lake.questions import Explain, Find, Hunted, Meter, Question, Sql
 from sekisho.lake.rights import ADMIN, Rights
@@ -85,7 +85,7 @@ def ask(
         reader.snapshot(settings.lake_dir)  # says what is missing
     asker = who or me()
     if isinstance(question, Explain):
-        return questions.answer(question, settings.lake_dir, settings.lake, rights, now=now(), meter=meter)
+        return answers.answer(question, settings.lake_dir, settings.lake, rights, now=now(), meter=meter)
     if settings.access.require_purpose and not (why.purpose or why.case):
         raise Refused("each question must say what it is for", "give --purpose TEXT or --case ID")
     asked = _Record(question, asker, rights, why, service=service)
@@ -107,9 +107,7 @@ def _answered(
 ) -> Iterator[pa.Table]:
     failed = "it was ended early"
     try:
-        yield from questions.answer(
-            question, settings.lake_dir, settings.lake, rights, now=now(), meter=meter
-        )
+        yield from answers.answer(question, settings.lake_dir, settings.lake, rights, now=now(), meter=meter)
         failed = "it was ended early" if meter.ended.is_set() else ""
     except Refused as error:
         failed = error.why
