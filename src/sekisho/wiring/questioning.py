@@ -230,6 +230,9 @@ def _text(question: Question) -> str:
 def _options(question: Question) -> dict[str, Any]:
     told = msgspec.to_builtins(question)
     assert isinstance(told, dict)
-    return {
-        name: value for name, value in told.items() if name not in {"sought", "statement", "query"} and value
-    }
+    told["columns"] = " ".join(told.get("columns") or ())
+    return {name: value for name, value in told.items() if name not in _ELSEWHERE and value}
+
+
+#: Said in other attributes of the record, or of no meaning for it.
+_ELSEWHERE = frozenset({"ask", "sought", "statement", "query", "single"})
