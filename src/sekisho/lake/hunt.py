@@ -7,6 +7,7 @@ value is judged once, and rows are touched only where a value hits: ten thousand
 from __future__ import annotations
 
 import ipaddress
+import socket
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -147,17 +148,18 @@ class Matcher:
     def _address(self, value: str) -> Iterator[int]:
         ips = self._exact.get("ip", {})
         yield from ips.get(value, ())
-        if not self._nets and ":" not in value:
+        six = ":" in value
+        if not self._nets and not six:
             return
         try:
-            address = ipaddress.ip_address(value)
-        except ValueError:
+            packed = socket.inet_pton(socket.AF_INET6 if six else socket.AF_INET, value)
+        except (OSError, ValueError):
             return
-        if str(address) != value:
-            yield from ips.get(str(address), ())
-        number = int(address)
+        if six and (plain := socket.inet_ntop(socket.AF_INET6, packed)) != value:
+            yield from ips.get(plain, ())
+        number = int.from_bytes(packed)
         for (version, shift), by in self._nets.items():
-            if version == address.version:
+            if six == (version == 6):
                 yield from by.get(number >> shift, ())
 
     def _host(self, value: str) -> Iterator[int]:
@@ -258,20 +260,32 @@ class Hunt:
             start = 0
             for chunk in table[name].chunks:
                 if pa.types.is_dictionary(chunk.type):
-                    hits = self._matcher.hits(name, chunk.dictionary.to_pylist())
-                    if hits:
-                        keys = chunk.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-                        for place, which in hits:
-                            at = np.flatnonzero(keys == place) + start
-                            for number in which if len(at) else ():
-                                numbers.append(np.full(len(at), number))
-                                rows.append(at)
-                                columns.setdefault(number, set()).add(name)
+                    for number, at in self._rows_of(name, chunk):
+                        numbers.append(np.full(len(at), number))
+                        rows.append(at + start)
+                        columns.setdefault(number, set()).add(name)
                 start += len(chunk)
         if not numbers:
             return np.empty(0, int), np.empty(0, int), columns
         pairs = np.unique(np.stack([np.concatenate(numbers), np.concatenate(rows)]), axis=1)
         return pairs[0], pairs[1], columns
+
+    def _rows_of(self, name: str, chunk: Any) -> Iterator[tuple[int, Any]]:
+        """Indicators that values of this piece of a column hit, each with the rows."""
+        hits = self._matcher.hits(name, chunk.dictionary.to_pylist())
+        if not hits:
+            return
+        none = len(chunk.dictionary)
+        wanted = np.zeros(none + 1, dtype=bool)
+        wanted[[place for place, _ in hits]] = True
+        keys = chunk.indices.fill_null(none).to_numpy(zero_copy_only=False)
+        at = np.flatnonzero(wanted[keys])
+        order = np.argsort(keys[at], kind="stable")
+        at, found = at[order], keys[at][order]
+        for place, which in hits:
+            low, high = np.searchsorted(found, [place, place + 1])
+            for number in which if high > low else ():
+                yield number, at[low:high]
 
     def _details(
         self, file: pq.ParquetFile, group: int, numbers: Any, rows: Any, columns: dict[int, set[str]]
