@@ -14,6 +14,7 @@ import shutil
 import tempfile
 import time
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -159,7 +160,7 @@ def main() -> None:
     joined, hits = semi_join(snapshot, indicators)
     marks.append(cpu())
     slow, sample = one_by_one(snapshot, indicators)
-    used = [after - before for before, after in zip(marks, marks[1:], strict=False)]
+    used = [after - before for before, after in pairwise(marks)]
     agree = all(counts.get(value, 0) == n for value, n in sample.items())
     print("| way | seconds | processor seconds |")
     print("|---|---|---|")
