@@ -297,6 +297,7 @@ def live(data: Path) -> Iterator[tuple[Path, subprocess.Popen[str]]]:
     child.communicate()
 
 
+@pytest.mark.slow
 def test_tail_shows_what_is_stored_within_two_seconds_and_ends_cleanly(
     live: tuple[Path, subprocess.Popen[str]],
 ) -> None:
@@ -331,6 +332,7 @@ def _until(true: Any) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_was_found(data: Path) -> None:
     child = subprocess.Popen(
         [sys.executable, "-m", "sekisho.cli.main", "--data", str(data), "sql", "--json", "--rows", "10000000",

@@ -175,8 +175,8 @@ def test_pages_without_a_limit(world: World, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(
     ("query", "column", "why"),
     [
-        ("user:a (b", 10, "ends too early"),
-        ("user:a )", 8, "not understood"),
+        ("user:a (b", 8, "is not closed"),
+        ("user:a )", 8, "closes nothing"),
         ("usr:a", 1, "no field 'usr'"),
         ("source:okta ip:203.0.113.300", 16, "not an IP address"),
         ("ip:203.0.113.0/99", 4, "not an address range"),

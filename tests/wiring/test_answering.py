@@ -34,7 +34,10 @@ from tests.lake import sample
 
 NOBODY = 65534
 NOW = datetime(2026, 5, 20, tzinfo=UTC)
-pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="only root can start a process of another user")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(os.getuid() != 0, reason="only root can start a process of another user"),
+]
 
 TOML = """
 [[access.roles]]
