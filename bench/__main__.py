@@ -14,6 +14,7 @@ RUNS: dict[str, list[list[str]]] = {
     "normalise": [["bench.normalise"]],
     "sigma": [["bench.sigma"]],
     "lake": [["bench.lake", "--rows", "1000000"]],
+    "hunt": [["bench.hunt"]],
     "lake_choice": [["bench.lake_choice"]],
     "sealing": [["bench.sealing"]],
     "verify": [["bench.verify"]],

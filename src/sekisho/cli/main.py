@@ -23,6 +23,9 @@ COMMANDS = {
     "ingest": "sekisho.cli.ingest",
     "search": "sekisho.cli.search",
     "sql": "sekisho.cli.sql",
+    "tail": "sekisho.cli.tail",
+    "hunt": "sekisho.cli.hunt",
+    "saved": "sekisho.cli.saved",
     "alerts": "sekisho.cli.alerts",
     "sources": "sekisho.cli.sources",
     "rules": "sekisho.cli.rules",
@@ -59,7 +62,13 @@ class Global:
 
     @cached_property
     def settings(self) -> Settings:
-        return load(self.data)
+        try:
+            return load(self.data)
+        except PermissionError as error:
+            raise Refused(
+                f"{self.data}: you may not read this data folder ({error.strerror})",
+                "its owner may; with a role of his settings you can use search, sql, tail and hunt",
+            ) from error
 
     def existing(self) -> Settings:
         """Settings of a data folder that is there; for commands that only read. Raises ``Refused``."""
@@ -86,7 +95,7 @@ class _Lazy(click.Group):
 @click.version_option(__version__, prog_name="sekisho")
 @click.option(
     "--data",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=click.Path(path_type=Path, file_okay=False, readable=False),
     default=lambda: os.environ.get("SEKISHO_DATA", "sekisho-data"),
     show_default="$SEKISHO_DATA or ./sekisho-data",
     help="Data folder of the installation.",

@@ -12,6 +12,8 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from sekisho.cli.main import COMMANDS
+from sekisho.model import Offset
 from sekisho.ocsf import CLASSES, EVENT_SCHEMA
 from sekisho.tabular.safe import escape
 
@@ -110,6 +112,12 @@ def table(rows: list[Row], zone: ZoneInfo, columns: list[str]) -> Table:
     return shown
 
 
+def line(row: Row, zone: ZoneInfo) -> str:
+    """One event on one line, as the table shows it."""
+    parts = (local(row["time"], zone), clean(row["source"]), _who(row), _from(row), _what(row))
+    return "  ".join(part for part in (*parts, _outcome(row).plain) if part)
+
+
 def _cell(value: object, zone: ZoneInfo) -> str:
     if value is None:
         return ""
@@ -128,7 +136,18 @@ def full(row: Row, zone: ZoneInfo) -> Group:
     for title in ("unmapped (what the mapping left over)", "raw (the record as received)"):
         beside.add_column(title, ratio=1, overflow="fold")
     beside.add_row(Text(_pretty(row.get("unmapped"))), Text(_pretty(row.get("raw"))))
-    return Group(held, beside)
+    return Group(held, beside, Text(_origin(row), style="dim"))
+
+
+def _origin(row: Row) -> str:
+    """Where its proof comes from: the place of the record in the journal."""
+    packed = row.get("journal_offset")
+    if packed is None:
+        return ""
+    place = Offset.unpack(packed)
+    proof = f"; prove it: sekisho prove {row.get('event_uid')}" if "prove" in COMMANDS else ""
+    came = f"(received by {row.get('receiver')})"
+    return f"evidence: journal frame {place.frame}, record {place.index} {came}{proof}"
 
 
 def _pretty(text: str | None) -> str:

@@ -42,6 +42,15 @@ def notify(obj: Global) -> None:
 
 @command.command()
 @click.pass_obj
+def ask(obj: Global) -> None:
+    """Answers for those who cannot read the data folder, within their roles."""
+    from sekisho.cli import serve_ask
+
+    serve_ask.main(obj.settings)
+
+
+@command.command()
+@click.pass_obj
 def ready(obj: Global) -> None:
     """What must be right before the processes start: content, database, published master data."""
     from sekisho.cli import serve_notify

@@ -117,14 +117,17 @@ def _word(code: int) -> str:
     return f"signal {signal.Signals(-code).name}" if code < 0 else f"status {code}"
 
 
-async def supervise(data: Path, *, ready: asyncio.Event) -> bool:
-    """Run until SIGTERM or SIGINT; then stop cleanly. False if a process was refused a start."""
+async def supervise(data: Path, *, ready: asyncio.Event, more: Sequence[str] = ()) -> bool:
+    """Run until SIGTERM or SIGINT; then stop cleanly. False if a process was refused a start.
+
+    ``more``  processes beside those of ``ORDER`` that the settings ask for
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
     refused = asyncio.Event()
-    children = [Child(name, data, refused, ready) for name in ORDER]
+    children = [Child(name, data, refused, ready) for name in (*ORDER, *more)]
     tasks = [asyncio.create_task(child.run()) for child in children]
     announce = asyncio.create_task(_until_ready(data, ready))
     watch = asyncio.create_task(_end_the_hung(data, children))
@@ -213,9 +216,11 @@ def command(obj: Global, as_json: bool, quiet: bool) -> None:
         click.echo(f"Starting Sekisho on {obj.data} …", err=True)
     _make_ready(obj.data)
 
+    more = ("ask",) if settings.access.roles else ()
+
     async def run() -> bool:
         ready = asyncio.Event()
-        task = asyncio.create_task(supervise(obj.data, ready=ready))
+        task = asyncio.create_task(supervise(obj.data, ready=ready, more=more))
         waiting = asyncio.create_task(ready.wait())
         await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
         if ready.is_set():

@@ -26,6 +26,7 @@ INSTALLED_APPS = [
     "sekisho.modules.grants",
     "sekisho.modules.decoys",
     "sekisho.modules.alerts",
+    "sekisho.modules.searches",
 ]
 MIDDLEWARE: list[str] = []
 ROOT_URLCONF = "sekisho.console.urls"

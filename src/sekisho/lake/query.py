@@ -7,7 +7,6 @@ Words side by side must all hold; ``OR`` binds closer than a blank and ``AND`` c
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -21,29 +20,23 @@ from luqum.thread import parse
 from sekisho.lake import terms
 from sekisho.lake.fields import FIELDS, Field, Target, suggestions
 from sekisho.lake.moments import Span, span
+from sekisho.lake.query_error import QueryError, ends_early, example, misplaced
 from sekisho.lake.terms import Sql, Unfit
-from sekisho.model import Refused
+
+__all__ = ["Condition", "QueryError", "compile", "micros"]
 
 LONGEST = 10_000
 DEEPEST = 40
+#: Regular expressions of one query: each is tried out before it is asked.
+MOST_REGEXES = 20
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _FIELD = re.compile(r"[+-]*([A-Za-z_][\w.\[\]]*):(?=\S)")
+_NO_VALUE = re.compile(r"[+-]*([A-Za-z_][\w.\[\]]*):(?=\s|$)")
 _REGEX = re.compile(r"/(?:[^\\/]|\\.)*/(?=[\s)]|$)")
 _PHRASE = re.compile(r'"(?:[^\\"]|\\.)*"')
 _TOKEN = re.compile(r"[^\s()\[\]{}\"]+")
 _BREAKS = frozenset(":^~'")
-
-
-class QueryError(Refused):
-    """The query cannot be understood; ``column`` counts characters from 1."""
-
-    def __init__(self, query: str, column: int, why: str, remedy: str = "") -> None:
-        self.query = query
-        self.column = column
-        before = query[: column - 1]
-        blanks = "".join("　" if unicodedata.east_asian_width(c) in "WF" else " " for c in before)
-        super().__init__(f"column {column}: {why}\n    {query}\n    {blanks}^", remedy)
 
 
 class Condition(NamedTuple):
@@ -80,10 +73,19 @@ def micros(moment: datetime) -> int:
 def compile(query: str, zone: ZoneInfo, now: datetime) -> Condition:  # noqa: A001 - what it does
     """Read a query. An empty one matches everything. Raises ``QueryError`` with the place."""
     if len(query) > LONGEST:
-        raise QueryError(query[:60] + "…", 1, f"the query is longer than {LONGEST} characters")
+        raise QueryError(
+            query,
+            LONGEST + 1,
+            f"the query is longer than {LONGEST:,} characters",
+            "for a list of addresses, domains or hashes use `sekisho hunt`",
+        )
     if not query.strip():
         return Condition("true", ())
-    return _Reader(query, zone, now).read()
+    reader = _Reader(query, zone, now)
+    try:
+        return reader.read()
+    finally:
+        reader.close()
 
 
 class _Reader:
@@ -92,6 +94,12 @@ class _Reader:
         self.zone = zone
         self.now = now
         self.protected, self.places = _protect(query)
+        self._regexes = 0
+        self._tester: duckdb.DuckDBPyConnection | None = None
+
+    def close(self) -> None:
+        if self._tester is not None:
+            self._tester.close()
 
     def read(self) -> Condition:
         root = self._parse()
@@ -110,23 +118,8 @@ class _Reader:
     def _syntax(self, said: str) -> QueryError:
         found = re.search(r"at position (\d+)", said)
         if found is None:
-            return QueryError(
-                self.query,
-                len(self.query) + 1,
-                "the query ends too early",
-                "close ( or [, or add the value after ':'",
-            )
-        place = self.places[min(int(found[1]), len(self.places) - 1)]
-        if self.query[place : place + 1] == '"':
-            return QueryError(
-                self.query, place + 1, "a quotation mark is not closed", 'close it, or write \\" for the mark'
-            )
-        return QueryError(
-            self.query,
-            place + 1,
-            "this is not understood here",
-            'put text with special characters in quotation marks: "a:b (c)"',
-        )
+            return ends_early(self.query)
+        return misplaced(self.query, self.places[min(int(found[1]), len(self.places) - 1)])
 
     def _error(self, node: Any, why: str, remedy: str = "") -> QueryError:
         place = self.places[min(node.pos or 0, len(self.places) - 1)]
@@ -173,7 +166,8 @@ class _Reader:
                 return terms.any_of(_time_terms(field.targets, low, high))
             return self._plain_leaf(node, field)
         except (Unfit, OverflowError) as error:
-            raise self._error(node, str(error)) from error
+            wrong = terms.value_of(str(getattr(node, "value", "")).strip('"'), wildcards=False).text
+            raise self._error(node, str(error), example(field, wrong)) from error
 
     def _plain_leaf(self, node: Any, field: Field) -> Sql:
         if isinstance(node, tree.Phrase):
@@ -200,11 +194,20 @@ class _Reader:
         return terms.equals(field, terms.value_of(node.value, wildcards=True))
 
     def _check_regex(self, node: Any, pattern: str) -> None:
-        with duckdb.connect(":memory:") as connection:
-            try:
-                connection.execute("SELECT regexp_matches('', ?, 'i')", [pattern]).fetchall()
-            except duckdb.Error as error:
-                raise self._error(node, f"not a regular expression: {error}", "RE2 syntax is used") from error
+        """RE2 (linear in the text, whatever the expression) must take it."""
+        self._regexes += 1
+        if self._regexes > MOST_REGEXES:
+            raise self._error(
+                node, f"more than {MOST_REGEXES} regular expressions", "join them: /first|second|third/"
+            )
+        if self._tester is None:
+            self._tester = duckdb.connect(":memory:", config={"threads": "1"})
+        try:
+            self._tester.execute("SELECT regexp_matches('', ?, 'i')", [pattern]).fetchall()
+        except duckdb.Error as error:
+            raise self._error(
+                node, f"not a regular expression: {error}", "RE2 syntax is used, for example cmd:/curl.*sh/"
+            ) from error
 
     # -- times -------------------------------------------------------------------------------------
 
@@ -324,6 +327,14 @@ def _protect(query: str) -> tuple[str, list[int]]:
             i = whole.end()
             continue
         named = _FIELD.match(query, i)
+        empty = _NO_VALUE.match(query, i)
+        if empty and empty[1].lower() in FIELDS:
+            raise QueryError(
+                query,
+                empty.end() + 1,
+                f"the value of {empty[1]} is missing",
+                f'{example(FIELDS[empty[1].lower()], "")}; to look for the text write "{empty[1]}:"',
+            )
         if named and (named[1].lower() in FIELDS or "." not in named[1]) and not _is_value(query, named):
             copy(named[0], i)
             i = named.end()

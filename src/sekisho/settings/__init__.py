@@ -3,6 +3,7 @@
 from sekisho.settings.load import FILE, load
 from sekisho.settings.secret import secret
 from sekisho.settings.shape import (
+    Access,
     Archive,
     Collect,
     Enrich,
@@ -13,6 +14,7 @@ from sekisho.settings.shape import (
     Network,
     Notify,
     Pipeline,
+    Role,
     Seal,
     SealFile,
     SealSyslog,
@@ -29,6 +31,7 @@ from sekisho.settings.template import TEMPLATE
 __all__ = [
     "FILE",
     "TEMPLATE",
+    "Access",
     "Archive",
     "Collect",
     "Enrich",
@@ -39,6 +42,7 @@ __all__ = [
     "Network",
     "Notify",
     "Pipeline",
+    "Role",
     "Seal",
     "SealFile",
     "SealSyslog",

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 
 from sekisho.model import Refused
-from sekisho.settings.shape import Settings
+from sekisho.settings.shape import Access, Settings
 
 FILE = "sekisho.toml"
 
@@ -61,6 +61,20 @@ def problems(settings: Settings) -> list[str]:
     found += [
         f"notify.webhooks: {name} is named twice; give each webhook a file of its own"
         for name in sorted({name for name in hooks if hooks.count(name) > 1})
+    ]
+    return found + _roles(settings.access)
+
+
+def _roles(access: Access) -> list[str]:
+    names = [role.name for role in access.roles]
+    found = [
+        f"access.roles: {name} is named twice; give each role a name of its own"
+        for name in sorted({name for name in names if names.count(name) > 1})
+    ]
+    found += [
+        f"access.roles: nobody has the role {role.name}; expected users or groups"
+        for role in access.roles
+        if not role.users and not role.groups
     ]
     return found
 

@@ -227,6 +227,40 @@ class Keep(_Section, frozen=True):
     archive: Archive | None = None
 
 
+class Role(_Section, frozen=True):
+    """What some people may ask the store. The first role that names a person counts.
+
+    ``users``, ``groups``  of the operating system, by name or number; who asks is told by the kernel
+    ``sources``            source ids that are seen; empty = all
+    ``longest_days``       longest stretch of time of one question; 0 = any
+    """
+
+    name: Annotated[str, Meta(min_length=1, max_length=64)]
+    users: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    #: the records as received (raw) and what the mapping left over (unmapped)
+    raw: bool = False
+    sql: bool = False
+    #: files with all rows; without it a question gives at most 1,000
+    export: bool = False
+    hunt: bool = False
+    longest_days: Annotated[int, Meta(ge=0)] = 0
+
+
+class Access(_Section, frozen=True):
+    """Who else may ask the store than the owner of the data folder, who may everything (role admin).
+
+    With a role named, `sekisho up` answers questions on a Unix socket for those who cannot read the folder.
+    """
+
+    roles: tuple[Role, ...] = ()
+    #: each question must say what for (--purpose or --case)
+    require_purpose: bool = False
+    #: where to answer; empty = ask/ask.sock in the data folder's ``run``
+    socket: str = ""
+
+
 class Settings(_Section, frozen=True):
     """All of it. ``data`` is the folder it was read from."""
 
@@ -246,6 +280,7 @@ class Settings(_Section, frozen=True):
         return self.data / self.seal.key_file if self.seal.key_file else self.secrets_dir / "seal.key"
 
     keep: Keep = Keep()
+    access: Access = Access()
 
     @property
     def journal_dir(self) -> Path:

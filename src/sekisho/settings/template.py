@@ -77,4 +77,17 @@ TEMPLATE = """\
 
 # [[witness.logs]]           # logs of others that this installation cosigns
 # vkey = "tokyo.example/sekisho+…"
+[access]
+# require_purpose = false    # true: each question must say what for (--purpose or --case)
+# socket = ""                # where those ask who cannot read this folder; "" = run/ask/ask.sock here
+# [[access.roles]]           # only the owner of this folder may ask, unless roles are named
+# name = "analyst"
+# users = ["hanako"]         # of the operating system, by name or number
+# groups = []
+# sources = ["okta", "squid"]  # empty = all
+# raw = false                # the records as received
+# sql = false
+# export = false
+# hunt = true
+# longest_days = 30          # longest stretch of time of one question; 0 = any
 """

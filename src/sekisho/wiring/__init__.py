@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sekisho.wiring.ahead import serve_ahead
+    from sekisho.wiring.answering import Desk, socket_path
+    from sekisho.wiring.asking import put
     from sekisho.wiring.clock import now, now_ns
     from sekisho.wiring.found import content
     from sekisho.wiring.handing import appending, audit, drain, migrate, offline, publish
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from sekisho.wiring.parts import Master, detector, open_enricher, systems
     from sekisho.wiring.plane import Plane, open_plane, quiet_gc, raise_alerts, usual_gc
     from sekisho.wiring.proving import place, prove
+    from sekisho.wiring.questioning import Why, readable
     from sekisho.wiring.receiving import Receivers, receivers
     from sekisho.wiring.seals import (
         key_files,
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
 
 _PLACES = {
     "ahead": ("serve_ahead",),
+    "answering": ("Desk", "socket_path"),
+    "asking": ("put",),
     "clock": ("now", "now_ns"),
     "handing": ("appending", "audit", "drain", "migrate", "offline", "publish"),
     "found": ("content",),
@@ -40,6 +45,7 @@ _PLACES = {
     "parts": ("Master", "detector", "open_enricher", "systems"),
     "plane": ("Plane", "open_plane", "quiet_gc", "raise_alerts", "usual_gc"),
     "proving": ("place", "prove"),
+    "questioning": ("Why", "readable"),
     "receiving": ("Receivers", "receivers"),
     "standing": ("Standing", "Watch", "watched"),
     "seals": (
@@ -61,12 +67,14 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
+    "Desk",
     "Judged",
     "Master",
     "Plane",
     "Receivers",
     "Standing",
     "Watch",
+    "Why",
     "appending",
     "audit",
     "content",
@@ -85,12 +93,15 @@ __all__ = [
     "place",
     "prove",
     "publish",
+    "put",
     "quiet_gc",
     "raise_alerts",
+    "readable",
     "receivers",
     "seal_now",
     "seal_offline",
     "serve_ahead",
+    "socket_path",
     "systems",
     "usual_gc",
     "watched",
