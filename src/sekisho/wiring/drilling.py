@@ -13,7 +13,6 @@ from sekisho.keeping.backup import Backup, Facts, Tables, bring, facts
 from sekisho.keeping.backup.box import Keys
 from sekisho.keeping.backup.description import Place
 from sekisho.keeping.durably import Told
-from sekisho.lake import manifest, reader
 from sekisho.lake.engines import FileUnreadable
 from sekisho.lake.engines.duckdb import DuckDB
 from sekisho.settings import load
@@ -86,14 +85,7 @@ def _events(into: Path, wanted: Facts, note: Callable[[str, str, str], None], *,
     settings = load(into)
     engine = DuckDB(settings.lake)
     try:
-        damaged = [
-            str(damage)
-            for damage in (
-                reader.snapshot(settings.lake_dir).damaged
-                if (settings.lake_dir / manifest.FILE).exists()
-                else ()
-            )
-        ]
+        damaged = facts.damaged(settings.lake_dir)
         _, events, since = facts.lake(settings.lake_dir, engine, wanted.since_us, wanted.offset)
     except FileUnreadable as error:
         note("events", "", str(error))

@@ -50,6 +50,12 @@ def lake(
     )
 
 
+def damaged(folder: Path) -> list[str]:
+    """Files that the lake names and that are missing or not readable."""
+    there = (folder / manifest.FILE).exists()
+    return [str(damage) for damage in reader.snapshot(folder).damaged] if there else []
+
+
 def console(path: Path) -> tuple[dict[str, int], str]:
     """Rows by table, and a digest over the alerts; of a database that is not in use."""
     if not path.exists():

@@ -94,6 +94,7 @@ def make(
                 entry, new = _store(at, mirror, path, say)
                 written += new
             entries.append(entry)
+        problems += facts.damaged(mirror / "lake")
         offset, events, since = facts.lake(mirror / "lake", engine, since_us)
         rows, alerts = facts.console(mirror / "console.sqlite3")
         sealed = _secrets(data, at, using)
@@ -138,11 +139,10 @@ def _mirrored(data: Path, now: datetime) -> Iterator[tuple[Path, int, list[str]]
     problems: list[str] = []
     try:
         durably.private(mirror)
-        found = [path for path in _files(data) if not path.startswith("keeping/mirror-")]
-        for path in found:
+        for path in _files(data):
             if path.endswith(".sqlite3"):
                 _copy_database(data / path, mirror / path)
-        for path in found:
+        for path in _files(data):  # listed anew: every file that the databases name is there by now
             if not path.endswith((".sqlite3", ".seg")):
                 _link(data / path, mirror / path)
         end = _mirror_journal(data / "journal", mirror / "journal", problems)
