@@ -19,6 +19,7 @@ from typing import NamedTuple
 import msgspec
 import pyarrow as pa
 
+from sekisho.journal.leaves import mark_away
 from sekisho.journal.rejects import Rejects
 from sekisho.journal.writer import segments
 from sekisho.keeping import durably
@@ -432,6 +433,7 @@ def _delete(whole: Whole, means: Means) -> int:
             rejects.settle((), {}, frames, (0, RECORDS_PER_FRAME))
         finally:
             rejects.close()
+    mark_away(means.journal, contents.first, whole.why, means.now_ns // 1_000_000_000)
     whole.path.unlink(missing_ok=True)
     durably.sync_folder(whole.path.parent)
     log.info("segment %s: %s; %d bytes freed", whole.path.name, whole.why, contents.size)

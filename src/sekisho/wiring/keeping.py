@@ -12,7 +12,7 @@ from typing import Any
 
 from sekisho import settings as shape
 from sekisho.contract.source import WindowsEvents
-from sekisho.journal import JournalReader
+from sekisho.journal import JournalReader, sealed
 from sekisho.journal.writer import segments
 from sekisho.keeping import retention
 from sekisho.keeping.archive import Archive, Folder, Throttle
@@ -33,9 +33,12 @@ NAMED = 500
 
 
 def sealed_upto(settings: Settings) -> int:
-    """Frames below this number are in finished segments."""
+    """Frames below this number are in finished segments and under a signed checkpoint; 0 without any."""
     paths = segments(settings.journal_dir) if settings.journal_dir.is_dir() else []
-    return int(paths[-1].stem) if paths else 0
+    newest = sealed.last(settings.journal_dir)
+    if not paths or newest is None:
+        return 0
+    return min(int(paths[-1].stem), newest.checkpoint.size)
 
 
 def becomes() -> Becomes:

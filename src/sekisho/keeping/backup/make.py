@@ -37,6 +37,8 @@ from sekisho.model import Refused
 MIRROR = "mirror-"
 #: Not backed up: state of running processes, and what is made anew.
 _LEFT_OUT = {"run", "secrets"}
+#: Files here grow in place: a link would hold more at the end than the journal that is mirrored after them.
+_GROWING = ("journal/", "seal/", "witness/")
 _NAMES_LEFT_OUT = {"lock", "durable", "writer.lock"}
 
 
@@ -143,7 +145,9 @@ def _mirrored(data: Path, now: datetime) -> Iterator[tuple[Path, int, list[str]]
             if path.endswith(".sqlite3"):
                 _copy_database(data / path, mirror / path)
         for path in _files(data):  # listed anew: every file that the databases name is there by now
-            if not path.endswith((".sqlite3", ".seg")):
+            if path.startswith(_GROWING) and not path.endswith(".seg"):
+                _as_it_is(data / path, mirror / path)
+            elif not path.endswith((".sqlite3", ".seg")):
                 _link(data / path, mirror / path)
         end = _mirror_journal(data / "journal", mirror / "journal", problems)
         yield mirror, end, problems
@@ -194,6 +198,18 @@ def _link(source: Path, target: Path) -> None:
         return  # it went between listing and now; what the databases name goes only after a time of grace
     except OSError:
         target.symlink_to(source.resolve())
+
+
+def _as_it_is(source: Path, target: Path) -> None:
+    """Leaf hashes, checkpoints and what witnesses said: as of before the journal's end is read, so that no
+    checkpoint of a backup covers more than the backup holds."""
+    durably.private(target.parent)
+    try:
+        size = source.stat().st_size
+        with durably.whole(target) as copy:
+            durably.copy(source, copy, upto=size)
+    except FileNotFoundError:
+        target.unlink(missing_ok=True)
 
 
 def _mirror_journal(source: Path, target: Path, problems: list[str]) -> int:
