@@ -12,22 +12,25 @@ source <> 'sekisho' AND status_id IS DISTINCT FROM 2 AND class_uid NOT IN (3001,
 AND NOT (class_uid = 3002 AND activity_id IS NOT DISTINCT FROM 2)
 """
 
+#: Every name by which an event says what was accessed, beside what assignments govern. Both queries below
+#: read it, so that what is judged and what is counted as not judged are the same events.
+_NAMED = (
+    "governed AS (SELECT DISTINCT lower(trim(resource)) AS name FROM assignments),\nnamed AS (\n  "
+    + "\n  UNION ALL ".join(
+        f"SELECT event_uid, person_uid, account, lower(trim({name})) AS name FROM events WHERE {name} IS NOT NULL"  # noqa: S608 - constant names
+        for name in _NAMES
+    )
+    + "\n)"
+)
+
 #: ``covered`` only saves work: whoever held the assignment all through the batch is inside.
-QUERY = """
+#: Of assignments that end together the one with the greatest number is the last: always the same one (I5).
+QUERY = f"""
 WITH span AS (SELECT min(time) AS first, max(time) AS last FROM events),
-governed AS (SELECT DISTINCT lower(trim(resource)) AS name FROM assignments),
+{_NAMED},
 covered AS (
   SELECT DISTINCT person_id, lower(trim(resource)) AS name FROM assignments, span
   WHERE valid_from <= first AND last <= valid_to + INTERVAL 30 MINUTE
-),
-named AS (
-  SELECT event_uid, person_uid, lower(service_name) AS name FROM events WHERE service_name IS NOT NULL
-  UNION ALL SELECT event_uid, person_uid, lower(resource_name) FROM events WHERE resource_name IS NOT NULL
-  UNION ALL SELECT event_uid, person_uid, lower(resource_uid) FROM events WHERE resource_uid IS NOT NULL
-  UNION ALL SELECT event_uid, person_uid, lower(group_name) FROM events WHERE group_name IS NOT NULL
-  UNION ALL SELECT event_uid, person_uid, lower(dst_endpoint_hostname) FROM events WHERE dst_endpoint_hostname IS NOT NULL
-  UNION ALL SELECT event_uid, person_uid, lower(http_request_url_hostname) FROM events
-            WHERE http_request_url_hostname IS NOT NULL
 ),
 outside AS (
   SELECT DISTINCT n.event_uid, n.name FROM named n SEMI JOIN governed g ON g.name = n.name
@@ -38,9 +41,9 @@ used AS (SELECT e.*, o.name AS governed FROM outside o JOIN events e USING (even
 given AS (
   SELECT u.event_uid, u.governed,
          bool_or(u.time >= a.valid_from AND u.time <= a.valid_to + INTERVAL 30 MINUTE) AS inside,
-         arg_max(a.assignment_id, a.valid_to) FILTER (a.valid_to < u.time) AS last_assignment,
+         arg_max(a.assignment_id, (a.valid_to, a.assignment_id)) FILTER (a.valid_to < u.time) AS last_assignment,
          max(a.valid_to) FILTER (a.valid_to < u.time) AS last_end,
-         arg_max(a.approver, a.valid_to) FILTER (a.valid_to < u.time) AS last_approver,
+         arg_max(coalesce(a.approver, ''), (a.valid_to, a.assignment_id)) FILTER (a.valid_to < u.time) AS last_approver,
          min(a.valid_from) FILTER (a.valid_from > u.time) AS next_start
   FROM used u JOIN assignments a ON a.person_id = u.person_uid AND lower(trim(a.resource)) = u.governed
   GROUP BY u.event_uid, u.governed
@@ -48,13 +51,15 @@ given AS (
 SELECT u.*, g.last_assignment, g.last_end, g.last_approver, g.next_start
 FROM used u LEFT JOIN given g USING (event_uid, governed)
 WHERE NOT coalesce(g.inside, false)
-"""
+"""  # noqa: S608 - constant text
 
-UNJUDGED = """
-SELECT 'access to a governed resource by an account that no person holds' AS reason, count(*) AS events FROM events
-WHERE person_uid IS NULL
-  AND lower(coalesce(service_name, resource_name)) IN (SELECT lower(trim(resource)) FROM assignments)
-"""
+UNJUDGED = f"""
+WITH {_NAMED}
+SELECT CASE WHEN account IS NULL THEN 'access to a governed resource of which the log names no account'
+       ELSE 'access to a governed resource by an account that no person holds' END AS reason,
+       count(DISTINCT event_uid) AS events
+FROM named SEMI JOIN governed USING (name) WHERE person_uid IS NULL GROUP BY 1
+"""  # noqa: S608 - constant text
 
 
 def tell(match: Match) -> Told:

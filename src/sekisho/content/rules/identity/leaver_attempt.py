@@ -5,9 +5,9 @@ from sekisho.contract.results import Secret, secret
 from sekisho.model import Severity, Text, moment
 
 SCOPE = """
-source <> 'sekisho' AND (class_uid = 3002 OR (actor_person_uid IS NOT NULL AND class_uid BETWEEN 3001 AND 3006)
-  OR (person_uid IS NOT NULL AND (class_uid = 6003
-      OR (actor_user_credential_uid IS NOT NULL AND class_uid NOT BETWEEN 3001 AND 3006))))
+source <> 'sekisho' AND (class_uid IN (3002, 6003)
+  OR (actor_account IS NOT NULL AND class_uid BETWEEN 3001 AND 3006)
+  OR (actor_user_credential_uid IS NOT NULL AND class_uid NOT BETWEEN 3001 AND 3006))
 """
 
 #: ``suspects`` only saves work: whoever was employed, with valid accounts, all through the batch is not one.
@@ -20,14 +20,14 @@ suspects AS (
   UNION SELECT person_id FROM account_keys, span WHERE NOT (valid_from <= first AND (valid_to IS NULL OR last < valid_to))
 ),
 used AS (
-  SELECT event_uid, time, source, device_uid, src_endpoint_uid, src_endpoint_hostname, false AS acting,
+  SELECT event_uid, time, source, device_uid, src_endpoint_uid, false AS acting,
          person_uid AS about_person, account_ref AS ref
   FROM events
   WHERE person_uid IN (SELECT person_id FROM suspects WHERE person_id IS NOT NULL)
     AND NOT (class_uid = 3002 AND activity_id IS NOT DISTINCT FROM 2)
     AND (class_uid = 3002 OR class_uid NOT BETWEEN 3001 AND 3006)
   UNION ALL
-  SELECT event_uid, time, source, device_uid, src_endpoint_uid, src_endpoint_hostname, true, actor_person_uid,
+  SELECT event_uid, time, source, device_uid, src_endpoint_uid, true, actor_person_uid,
          actor_account_ref
   FROM events
   WHERE actor_person_uid IN (SELECT person_id FROM suspects WHERE person_id IS NOT NULL)
@@ -48,11 +48,10 @@ named AS (
   FROM used u JOIN account_keys k ON k.key = u.ref AND k.source IN ('*', u.source) AND k.person_id = u.about_person
   GROUP BY ALL
 ),
-enrolled AS (
+enrolled AS (  -- by an agent's id only: the name of a workstation is what its sender says it is (NTLM)
   SELECT u.event_uid, u.acting, min(d.asset_tag) AS former_device
   FROM used u JOIN devices d ON d.person_id = u.about_person
-       AND (lower(d.agent_id) IN (lower(u.device_uid), lower(u.src_endpoint_uid))
-            OR lower(d.hostname) = lower(u.src_endpoint_hostname))
+       AND lower(d.agent_id) IN (lower(u.device_uid), lower(u.src_endpoint_uid))
   GROUP BY ALL
 )
 SELECT e.*, u.acting, u.about_person, j.employed, j.employment_ended, j.employment_begins, n.account_valid,
@@ -62,10 +61,17 @@ FROM used u JOIN events e USING (event_uid) LEFT JOIN jobs j USING (event_uid, a
 WHERE NOT coalesce(j.employed, true) OR NOT coalesce(n.account_valid, true)
 """
 
+#: Whom the query above would have looked up, had a person held the account.
 UNJUDGED = """
 SELECT 'the account is in no row of the table accounts' AS reason, count(*) AS events FROM events
-WHERE class_uid = 3002 AND person_uid IS NULL AND account IS NOT NULL
-  AND coalesce(user_type, '') NOT IN ('System', 'Service') AND account_ref IS NULL
+WHERE CASE
+  WHEN class_uid = 3002 OR class_uid NOT BETWEEN 3001 AND 3006 THEN
+    person_uid IS NULL AND account IS NOT NULL AND account_ref IS NULL
+    AND coalesce(if(class_uid = 3002, user_type, actor_user_type), '') NOT IN ('System', 'Service')
+  ELSE
+    actor_person_uid IS NULL AND actor_account IS NOT NULL AND actor_account_ref IS NULL
+    AND coalesce(actor_user_type, '') NOT IN ('System', 'Service')
+END
 """
 
 

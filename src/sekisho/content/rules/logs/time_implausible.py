@@ -2,6 +2,9 @@
 
 Rules judge an event by its own time: dated before an employment ended, or into 1970, the use of a leaver's
 account would look right or belong to nobody. Files are exempt: old logs are ingested on purpose.
+
+This is the one rule that also looks at the time of receipt (rules-of-detection.md, I2). Its anchor does not: it
+is the month that the record states. A month, because who chooses times freely could make an alert of each day.
 """
 
 from datetime import datetime
@@ -30,7 +33,7 @@ def tell(match: Match) -> Told:
         en="The time of a record of {source} is far from its receipt: stated {stated}, received {received}"
         "{account_en}{from_en}.",
     ).fill(facts)
-    return Told(f"source:{match['source']}", f"received {received:%Y-%m-%d}", severity, what)
+    return Told(f"source:{match['source']}", f"stated {time:%Y-%m}", severity, what)
 
 
 RULE = Rule(
