@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from sekisho import status, wiring
+from sekisho import detect, status, wiring
 from sekisho.cli.main import Global
 from sekisho.journal import JournalReader, Rejects
 from sekisho.lake import manifest, reader
@@ -50,7 +50,7 @@ def gather(settings: Settings) -> dict[str, Any]:
         "damaged": [str(damage) for damage in stored.damaged] if stored else [],
         "refused": _pairs(said["collect"], "refused"),
         "dropped": _pairs(said["collect"], "dropped"),
-        "unjudged": _pairs(pipeline, "unjudged"),
+        "unjudged": [[*of, number] for of, number in sorted(detect.unjudged.of_counters(counters).items())],
         "deliveries": _pairs(said["notify"], "deliveries"),
         "sources": _sources(said, counters, now),
         "disk": {
@@ -78,6 +78,8 @@ def _sources(
         }
     )
     for source, numbers in counters.items():
+        if not source:
+            continue  # counters of rules
         rows[source]["events"] = numbers.get("events", 0)
         rows[source]["rejects"] = numbers.get("rejects", 0)
         rows[source]["duplicates"] = numbers.get("duplicates", 0)
@@ -154,12 +156,12 @@ def _print(found: dict[str, Any], zone: ZoneInfo) -> None:
     _reasons(found)
 
 
-#: Shown with the process that counts it, since that process began.
+#: Shown with the process that counts it, if it does so since that process began.
 _SINCE = (
     ("rejects", "reject_reasons", ""),
     ("refused", "refused", "collect"),
     ("dropped", "dropped", "collect"),
-    ("cannot judge", "unjudged", "pipeline"),
+    ("not judged", "unjudged", ""),
 )
 
 

@@ -95,6 +95,10 @@ class Lake:
         """Number of the last journal frame whose records are all committed; None at the beginning."""
         return self._manifest.state(_OFFSET)
 
+    def counters(self) -> dict[str, dict[str, int]]:
+        """By source and name, as committed (``commit``)."""
+        return self._manifest.counters()
+
     def commit(
         self,
         events: pa.Table,

@@ -14,22 +14,24 @@ if TYPE_CHECKING:
     from sekisho.wiring.clock import now, now_ns
     from sekisho.wiring.found import content
     from sekisho.wiring.handing import appending, audit, drain, migrate, offline, publish
-    from sekisho.wiring.judging import Judged, judge_again
+    from sekisho.wiring.judging import Judged, judge_again, settle_judging
     from sekisho.wiring.owing import deliver_audit, judging_owed
     from sekisho.wiring.parts import Master, detector, open_enricher, systems
     from sekisho.wiring.plane import Plane, open_plane, quiet_gc, raise_alerts, usual_gc
     from sekisho.wiring.receiving import Receivers, receivers
+    from sekisho.wiring.unjudged import counted, still_unjudged
 
 _PLACES = {
     "ahead": ("serve_ahead",),
     "clock": ("now", "now_ns"),
     "handing": ("appending", "audit", "drain", "migrate", "offline", "publish"),
     "found": ("content",),
-    "judging": ("Judged", "judge_again"),
+    "judging": ("Judged", "judge_again", "settle_judging"),
     "owing": ("deliver_audit", "judging_owed"),
     "parts": ("Master", "detector", "open_enricher", "systems"),
     "plane": ("Plane", "open_plane", "quiet_gc", "raise_alerts", "usual_gc"),
     "receiving": ("Receivers", "receivers"),
+    "unjudged": ("counted", "still_unjudged"),
 }
 _OF = {name: place for place, names in _PLACES.items() for name in names}
 
@@ -48,6 +50,7 @@ __all__ = [
     "appending",
     "audit",
     "content",
+    "counted",
     "deliver_audit",
     "detector",
     "drain",
@@ -64,6 +67,8 @@ __all__ = [
     "raise_alerts",
     "receivers",
     "serve_ahead",
+    "settle_judging",
+    "still_unjudged",
     "systems",
     "usual_gc",
 ]
