@@ -93,6 +93,22 @@ def alive(said: Said | None, now: float) -> bool:
     return Path(f"/proc/{said.pid}").exists() if Path("/proc/self").exists() else True
 
 
+def process_lives(said: Said) -> bool:
+    """Whether the process that wrote this is still there, speaking or not; elsewhere than on Linux ``alive``
+    must do. Its number may be another's by now: that one began after the last word."""
+    try:
+        fields = Path(f"/proc/{said.pid}/stat").read_text().rpartition(")")[2].split()
+        booted = next(
+            float(line.split()[1])
+            for line in Path("/proc/stat").read_text().splitlines()
+            if line[:5] == "btime"
+        )
+    except FileNotFoundError:
+        return not Path("/proc/self").exists()
+    state, ticks = fields[0], float(fields[19])
+    return state != "Z" and booted + ticks / os.sysconf("SC_CLK_TCK") <= said.at + 1.0
+
+
 class Metric(NamedTuple):
     """One metric of ``/metrics``: name without the prefix ``sekisho_``, kind, labels, what it counts."""
 

@@ -37,16 +37,17 @@ _WORDS = {
 _AGAIN = Text(ja="過去400日のログを新しい台帳で判定し直しています", en="judging the past 400 days again")
 _JUDGED = Text(
     ja="過去のログ {events} 件を {seconds} 秒で判定し直しました。"
-    "該当するアラート {holding} 件、取下げ {withdrawn} 件。",
-    en="Judged {events} stored events again in {seconds} s: {holding} alerts hold, {withdrawn} withdrawn.",
+    "該当するアラート {holding} 件、うち訂正 {corrected} 件、取下げ {withdrawn} 件。",
+    en="Judged {events} stored events again in {seconds} s: {holding} alerts hold, {corrected} of them"
+    " corrected, {withdrawn} withdrawn.",
 )
 _BEHIND = Text(
     ja="注意: 動作中のパイプラインがまだ新しい台帳を読み込んでいません。"
     "この間に届いたログは古い台帳で判定されます。"
-    "`sekisho status` で確認し、後で同じファイルをもう一度取り込むと、判定し直します。",
+    "`sekisho status` で確認してください。プラットフォームが数分以内に自動で判定し直します。",
     en="warning: the running pipeline has not taken the new tables yet; logs that arrive "
     "meanwhile are judged by the old ones. "
-    "See `sekisho status`; importing the same file once more judges again.",
+    "See `sekisho status`; within some minutes the platform judges again by itself.",
 )
 _UNREAD = Text(
     ja="注意: 読めないファイルがあり、その分は判定していません: {file}",
@@ -258,6 +259,7 @@ def _judge_again(given: Global, language: Language) -> None:
             "seconds": f"{(wiring.now() - began).total_seconds():.1f}",
             "events": f"{judged.events:,}",
             "holding": len(judged.findings),
+            "corrected": len(judged.corrected),
             "withdrawn": len(judged.withdrawn),
         }
         click.echo(_JUDGED.fill(facts).get(language), err=True)

@@ -14,7 +14,7 @@ import click
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sekisho import status, wiring
+from sekisho import wiring
 from sekisho.cli import standing_rules
 from sekisho.cli.main import Global
 from sekisho.collect import files as log_files
@@ -185,7 +185,8 @@ def _silence(rule: Rule, context: Context, events: pa.Table | None, detector: De
 def replay(settings: Global, rule_id: str, since: str, dry_run: bool) -> None:
     """Run a rule over the stored past with the master data of today.
 
-    Its alerts are raised or completed, never doubled, and those of which nothing is left are withdrawn.
+    Its alerts are raised or completed, never doubled; what they say is corrected, and those of which nothing
+    is left are withdrawn.
     May be repeated, and may run while the platform does.
 
     \b
@@ -206,6 +207,8 @@ def replay(settings: Global, rule_id: str, since: str, dry_run: bool) -> None:
     click.echo(f"{judged.events:,} events; {len(judged.findings)} alerts {done}")
     for file in judged.unread:
         click.echo(f"not judged, as it cannot be read: {file}", err=True)
+    if judged.corrected:
+        click.echo(f"corrected: {' '.join(uid[:8] for uid in judged.corrected)}")
     if judged.withdrawn:
         withdrawn = "would be withdrawn" if dry_run else "withdrawn"
         click.echo(f"{withdrawn}: {' '.join(uid[:8] for uid in judged.withdrawn)}")
@@ -238,11 +241,10 @@ def _records(path: Path, source: str, limit: int, now: int) -> Iterator[Records]
 
 
 def _unjudged(settings: Settings) -> dict[str, dict[str, int]]:
-    """What the running (or last) pipeline could not judge, by rule and reason."""
-    said = status.read(settings.run_dir, "pipeline")
+    """Stored events that rules cannot judge with the master data of now, by rule and reason."""
     found: dict[str, dict[str, int]] = {}
-    for count in said.counts.get("unjudged", []) if said else []:
-        found.setdefault(count.first, {})[count.second] = count.value
+    for (rule, reason), number in sorted(wiring.still_unjudged(settings).items()):
+        found.setdefault(rule, {})[reason] = number
     return found
 
 

@@ -63,6 +63,15 @@ def ready(obj: Global) -> None:
 
 @command.command()
 @click.pass_obj
+def judge(obj: Global) -> None:
+    """Judge the past again if a change of the master data owes it (started by the notifications)."""
+    from sekisho.cli import serve_notify
+
+    serve_notify.judge(obj.settings)
+
+
+@command.command()
+@click.pass_obj
 def ahead(obj: Global) -> None:
     """Normalise the next batch early (started by the pipeline under load)."""
     wiring.quiet_gc()

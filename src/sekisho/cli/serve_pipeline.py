@@ -9,7 +9,7 @@ from collections import Counter
 
 import click
 
-from sekisho import status, wiring
+from sekisho import detect, status, wiring
 from sekisho.cli import process
 from sekisho.model import Refused, Retry
 from sekisho.pipeline import Step
@@ -113,7 +113,7 @@ class _Loop:
             "rejects": status.counts(tally.rejects.items()),
             "duplicates": status.counts(tally.duplicates.items()),
             "findings": status.counts(tally.findings.items()),
-            "unjudged": status.counts(plane.detector.unjudged.items()),
+            "unjudged": status.counts(detect.unjudged.of_counters(plane.lake.counters()).items()),
         }
         words.numbers = {
             "offset": -1.0 if offset is None else float(offset),

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import click
 import msgspec
 
-from sekisho import status, wiring
+from sekisho import detect, status, wiring
 from sekisho.cli.main import Global
 from sekisho.journal import JournalReader, Rejects
 from sekisho.lake import manifest, reader
@@ -53,7 +53,7 @@ def gather(settings: Settings) -> dict[str, Any]:
         "damaged": [str(damage) for damage in stored.damaged] if stored else [],
         "refused": _pairs(said["collect"], "refused"),
         "dropped": _pairs(said["collect"], "dropped"),
-        "unjudged": _pairs(pipeline, "unjudged"),
+        "unjudged": [[*of, number] for of, number in sorted(detect.unjudged.of_counters(counters).items())],
         "deliveries": _pairs(said["notify"], "deliveries"),
         "sources": _sources(said, counters, now),
         "disk": {
@@ -90,6 +90,8 @@ def _sources(
         }
     )
     for source, numbers in counters.items():
+        if not source:
+            continue  # counters of rules
         rows[source]["events"] = numbers.get("events", 0)
         rows[source]["rejects"] = numbers.get("rejects", 0)
         rows[source]["duplicates"] = numbers.get("duplicates", 0)
@@ -241,12 +243,12 @@ def _print_keeping(ran: dict[str, Any], clock: Callable[[float], str]) -> None:
             click.echo(f"  {'WAITING FOR CONFIRMATION' if title == 'waiting' else title.upper()}: {line}")
 
 
-#: Shown with the process that counts it, since that process began.
+#: Shown with the process that counts it, if it does so since that process began.
 _SINCE = (
     ("rejects", "reject_reasons", ""),
     ("refused", "refused", "collect"),
     ("dropped", "dropped", "collect"),
-    ("cannot judge", "unjudged", "pipeline"),
+    ("not judged", "unjudged", ""),
 )
 
 

@@ -45,7 +45,7 @@ class Detector:
     the table ``accounts`` the accounts of a source are kept; rules read it as table ``source_systems``.
 
     Not for several threads at once. ``unjudged`` counts, by (rule, reason), the events a rule could not
-    judge since the start.
+    judge since the start, or since the caller last emptied it.
     """
 
     def __init__(

@@ -100,6 +100,10 @@ class Lake:
         """How many commits there were. Grows in the transaction of each: tells whether one took place."""
         return self._manifest.state(_COMMIT) or 0
 
+    def counters(self) -> dict[str, dict[str, int]]:
+        """By source and name, as committed (``commit``)."""
+        return self._manifest.counters()
+
     def commit(
         self,
         events: pa.Table,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sekisho.wiring.clock import now, now_ns
     from sekisho.wiring.found import content
     from sekisho.wiring.handing import appending, audit, drain, migrate, offline, publish
-    from sekisho.wiring.judging import Judged, judge_again
+    from sekisho.wiring.judging import Judged, judge_again, settle_judging
     from sekisho.wiring.owing import deliver_audit, judging_owed
     from sekisho.wiring.parts import Master, detector, open_enricher, systems
     from sekisho.wiring.plane import Plane, open_plane, quiet_gc, raise_alerts, usual_gc
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         witnessed_logs,
     )
     from sekisho.wiring.standing import Standing, Watch, watched
+    from sekisho.wiring.unjudged import counted, still_unjudged
 
 _PLACES = {
     "ahead": ("serve_ahead",),
@@ -40,7 +41,7 @@ _PLACES = {
     "clock": ("now", "now_ns"),
     "handing": ("appending", "audit", "drain", "migrate", "offline", "publish"),
     "found": ("content",),
-    "judging": ("Judged", "judge_again"),
+    "judging": ("Judged", "judge_again", "settle_judging"),
     "owing": ("deliver_audit", "judging_owed"),
     "parts": ("Master", "detector", "open_enricher", "systems"),
     "plane": ("Plane", "open_plane", "quiet_gc", "raise_alerts", "usual_gc"),
@@ -56,6 +57,7 @@ _PLACES = {
         "witness_key_files",
         "witnessed_logs",
     ),
+    "unjudged": ("counted", "still_unjudged"),
 }
 _OF = {name: place for place, names in _PLACES.items() for name in names}
 
@@ -78,6 +80,7 @@ __all__ = [
     "appending",
     "audit",
     "content",
+    "counted",
     "deliver_audit",
     "detector",
     "drain",
@@ -101,7 +104,9 @@ __all__ = [
     "seal_now",
     "seal_offline",
     "serve_ahead",
+    "settle_judging",
     "socket_path",
+    "still_unjudged",
     "systems",
     "usual_gc",
     "watched",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 
 import msgspec
 
@@ -49,13 +50,13 @@ def _journal(settings: Settings) -> int:
     return count
 
 
-def judging_owed(settings: Settings) -> bool:
-    """Whether master data changed by which the stored past has not been judged yet."""
+def judging_owed(settings: Settings, before: datetime | None = None) -> bool:
+    """Whether master data changed (before this moment) by which the stored past has not been judged yet."""
     database.start(settings.data)
     from sekisho.modules.outbox import flows
     from sekisho.modules.outbox.models import Kind
 
-    return bool(flows.pending(Kind.JUDGE, 1))
+    return bool(flows.pending(Kind.JUDGE, 1, before=before))
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import pyarrow as pa
 from django.db import DatabaseError
 
 from sekisho import detect, lake, normalise
+from sekisho.contract import Context
 from sekisho.journal import JournalReader, Rejects
 from sekisho.model import Finding, Reject
 from sekisho.modules import database
@@ -120,13 +121,23 @@ def open_plane(settings: Settings, *, alert: Callable[[Sequence[Finding]], objec
         alert(findings)
         tally.found(findings)
 
+    def judge(events: pa.Table, context: Context) -> list[Finding]:
+        finder.unjudged.clear()  # of a batch that was judged but not stored, and now comes again
+        return finder.run(events, context)
+
+    def unjudged() -> Counts:
+        """What the rules could not judge of the events to be stored; told once."""
+        told = detect.unjudged.to_counters(finder.unjudged)
+        finder.unjudged.clear()
+        return told
+
     def commit(events: pa.Table, upto: int, counts: Counts) -> None:
-        store.commit(events, upto, counts)
+        store.commit(events, upto, {**counts, **unjudged()})
         tally.stored(events)
         tally.count(counts)
 
     def commit_part(events: pa.Table, upto: int, counts: Counts) -> None:
-        store.commit(events, upto, counts, late=True)
+        store.commit(events, upto, {**counts, **unjudged()}, late=True)
         tally.stored(events)
         tally.count(counts)
 
@@ -138,7 +149,7 @@ def open_plane(settings: Settings, *, alert: Callable[[Sequence[Finding]], objec
         fold=store.fold,
         context=master,
         enrich=enricher.batch,
-        detect=finder.run,
+        detect=judge,
         alert=found_some,
         commit=commit,
         commit_part=commit_part,

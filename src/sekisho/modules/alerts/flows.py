@@ -13,8 +13,11 @@ from sekisho.modules.alerts import emit, store
 from sekisho.modules.alerts.channels import Channel
 from sekisho.modules.alerts.gather import gather
 from sekisho.modules.alerts.models import Alert, AlertEvidence, AlertHistory, Reason, State
-from sekisho.modules.alerts.store import RaisedSummary
+from sekisho.modules.alerts.store import Corrected, RaisedSummary
 from sekisho.modules.outbox import flows as outbox
+
+#: Alerts that are corrected in one transaction; the pipeline waits for it.
+_TOGETHER = 200
 
 #: The reasons that a person may give.
 REASONS = tuple(reason.value for reason in Reason if reason is not Reason.WITHDRAWN)
@@ -25,16 +28,51 @@ def raise_alerts(
 ) -> RaisedSummary:
     """Make alerts of findings, or add to those that exist. The one seam between the two planes.
 
-    One transaction; repeating it changes nothing; the result depends on the set of findings only,
-    not on their order or batches (rules-of-detection.md, I2, I5, I8). Severity may rise, never fall. A closed
-    alert that gets evidence it did not have is opened again as new. For every channel whose
-    threshold is met a duty to notify is written in the same transaction.
+    One transaction; repeating it changes nothing; the result depends on the set of findings only, not on
+    their order or batches (rules-of-detection.md, I2, I5, I8). Severity may rise, never fall
+    (``correct`` may lower it). A closed alert that gets evidence it did not have is opened again as new;
+    of one that was withdrawn only the new evidence counts. For every channel whose threshold is met a duty
+    to notify is written in the same transaction.
     """
     gathered = gather(findings)
     if not gathered:
         return RaisedSummary(0, 0, 0)
     with transaction.atomic():
         return store.store(gathered, now, channels)
+
+
+def correct(
+    findings: Sequence[Finding], judged: Set[str], *, now: datetime, channels: Sequence[Channel] = ()
+) -> Corrected:
+    """Make alerts of findings over the judged past: what they hold of it is replaced by what was found.
+
+    ``findings``  all that the rules find in the events that were looked at, by the master data of now
+    ``judged``    of the stored evidence, the events that were looked at
+    Evidence that no longer counts goes, words become those of the leading evidence that is left, and severity
+    may fall (I4, I6); the history and the audit say so. An alert that also has evidence that was not judged
+    (it came meanwhile, or cannot be read) only gains, and is named in ``left`` if something of it is stale.
+    One transaction for some hundred alerts; repeating it changes nothing.
+    """
+    gathered = gather(findings)
+    uids = sorted(gathered)
+    new, updated, reopened = 0, 0, 0
+    notes: list[tuple[Alert, str]] = []
+    left: dict[str, set[str]] = {}
+    for start in range(0, len(uids), _TOGETHER):
+        part = {uid: gathered[uid] for uid in uids[start : start + _TOGETHER]}
+        with transaction.atomic():
+            done = store.correct(part, judged, now, channels)
+            for alert, note in done.notes:
+                events = emit.events(alert, action="corrected", by="sekisho", note=note, now=now)
+                outbox.owe_audit(events, now=now)
+        new, updated, reopened = (
+            new + done.summary.new,
+            updated + done.summary.updated,
+            reopened + done.summary.reopened,
+        )
+        notes += done.notes
+        left |= done.left
+    return Corrected(RaisedSummary(new, updated, reopened), notes, left)
 
 
 def find(prefix: str) -> Alert:

@@ -108,7 +108,8 @@ class AlertEvidence(models.Model):
 
 
 class AlertHistory(models.Model):
-    """What happened to an alert: raised, severity-risen, acknowledged, closed, reopened, withdrawn, note."""
+    """What happened to an alert: raised, corrected, severity-risen, acknowledged, closed, reopened,
+    withdrawn, note."""
 
     alert = models.ForeignKey(Alert, on_delete=models.CASCADE, related_name="history")
     at = models.DateTimeField()

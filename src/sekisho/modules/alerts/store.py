@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from datetime import datetime
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ from sekisho.modules.alerts.models import (
     AlertEvidence,
     AlertHistory,
     Delivery,
+    Reason,
     State,
 )
 
@@ -31,6 +32,15 @@ class RaisedSummary(NamedTuple):
     reopened: int
 
 
+class Corrected(NamedTuple):
+    """``notes``: what was corrected, in words, by alert. ``left``: alerts in which something no longer holds
+    but that have other evidence, which was not judged: by alert, the ids of that evidence."""
+
+    summary: RaisedSummary
+    notes: list[tuple[Alert, str]]
+    left: dict[str, set[str]]
+
+
 class _Work:
     """What one call writes, collected first and written in bulk."""
 
@@ -43,6 +53,8 @@ class _Work:
         self.history: list[AlertHistory] = []
         self.deliveries: list[Delivery] = []
         self.overfull: list[str] = []
+        self.emptied: list[str] = []  # their evidence is written anew
+        self.notes: list[tuple[Alert, str]] = []
         self.reopened = 0
 
     def note(self, alert: Alert, action: str, note: str = "") -> None:
@@ -61,6 +73,7 @@ class _Work:
         Alert.objects.bulk_create(
             self.changed, update_conflicts=True, unique_fields=["uid"], update_fields=fields
         )
+        AlertEvidence.objects.filter(alert_id__in=self.emptied).delete()
         AlertEvidence.objects.bulk_create(self.evidence)
         for uid in self.overfull:
             kept = AlertEvidence.objects.filter(alert_id=uid)
@@ -79,10 +92,46 @@ def store(gathered: Mapping[str, Gathered], now: datetime, channels: Sequence[Ch
         alert = stored.get(uid)
         if alert is None:
             _create(work, uid, found)
+            continue
+        fresh = [piece for piece in found.evidence.values() if (uid, piece.event_uid) not in seen]
+        if fresh and alert.reason == Reason.WITHDRAWN:
+            _replace(work, alert, found, _kept([uid])[uid])  # of what it had, nothing held
         else:
-            fresh = [piece for piece in found.evidence.values() if (uid, piece.event_uid) not in seen]
             _extend(work, alert, found, fresh)
     return work.write()
+
+
+def correct(
+    gathered: Mapping[str, Gathered], judged: Set[str], now: datetime, channels: Sequence[Channel]
+) -> Corrected:
+    """Make these alerts say what was found, no more: ``judged`` are the events that were looked at."""
+    work = _Work(now, channels)
+    stored = Alert.objects.in_bulk(list(gathered))
+    kept = _kept(list(stored))
+    left: dict[str, set[str]] = {}
+    for uid, found in sorted(gathered.items()):
+        alert = stored.get(uid)
+        if alert is None:
+            _create(work, uid, found)
+            continue
+        had = kept[uid]
+        others = had.keys() - judged - found.evidence.keys()
+        if not others:
+            _replace(work, alert, found, had)
+            continue
+        gone = (had.keys() & judged) - found.evidence.keys()
+        if gone or (alert.lead_uid not in others and found.rank > _rank(alert)):
+            left[uid] = others
+        _extend(work, alert, found, [piece for uid, piece in found.evidence.items() if uid not in had])
+    return Corrected(work.write(), work.notes, left)
+
+
+def _kept(uids: Sequence[str]) -> dict[str, dict[str, AlertEvidence]]:
+    """All stored evidence by alert and event."""
+    found: dict[str, dict[str, AlertEvidence]] = {uid: {} for uid in uids}
+    for row in AlertEvidence.objects.filter(alert_id__in=uids):
+        found[row.alert_id][row.event_uid] = row
+    return found
 
 
 def _seen(wanted: Iterable[tuple[str, Mapping[str, Evidence]]]) -> set[tuple[str, str]]:
@@ -157,6 +206,50 @@ def _extend(work: _Work, alert: Alert, found: Gathered, fresh: list[Evidence]) -
     _announce(work, alert, before, reopened)
     alert.updated = work.now
     work.changed.append(alert)
+
+
+def _replace(work: _Work, alert: Alert, found: Gathered, had: Mapping[str, AlertEvidence]) -> None:
+    """All evidence was judged again: the alert becomes what was found, gravity and words included."""
+    pieces = sorted(found.evidence.values(), key=_order)
+    rows = [_row(alert, piece) for piece in pieces[:EVIDENCE_KEPT]]
+    _, is_new = _admit(alert, [piece for piece in pieces if piece.event_uid not in had])
+    reopened = is_new and alert.state == State.CLOSED
+    before, was = _stated(alert), alert.severity
+    count, lead, words = alert.count, _rank(alert), stored_words(alert)
+    last = max(alert.last_time, pieces[-1].time) if found.cut else pieces[-1].time
+    alert.severity, alert.first_time, alert.last_time = found.severity, pieces[0].time, last
+    alert.count, alert.more = len(rows), found.cut or len(pieces) > EVIDENCE_KEPT
+    _lead(alert, found)
+    same = {_facts(row) for row in rows} == {_facts(row) for row in had.values()}
+    if same and not reopened and _stated(alert) == before:
+        return
+    if not same:
+        work.emptied.append(alert.uid)
+        work.evidence.extend(rows)
+    corrections = []
+    if had.keys() - {row.event_uid for row in rows}:
+        corrections.append(f"evidence {count} to {alert.count}")
+    if alert.severity < was:
+        corrections.append(f"severity {was} to {alert.severity}")
+    if stored_words(alert) != words and (found.rank > lead or alert.lead_uid in had):
+        corrections.append("text")
+    if corrections:
+        note = f"judged again: {', '.join(corrections)}"
+        work.note(alert, "corrected", note)
+        work.notes.append((alert, note))
+    _announce(work, alert, was, reopened)
+    alert.updated = work.now
+    work.changed.append(alert)
+
+
+def _stated(alert: Alert) -> list[object]:
+    """Everything of an alert that findings decide, to see whether it changed."""
+    numbers = [alert.severity, alert.first_time, alert.last_time, alert.count, alert.more]
+    return [*numbers, alert.lead_severity, alert.lead_time, alert.lead_uid, stored_words(alert)]
+
+
+def _facts(row: AlertEvidence) -> tuple[object, ...]:
+    return row.event_uid, row.time, row.source, tuple((name, value) for name, value in row.facts)
 
 
 def _admit(alert: Alert, fresh: list[Evidence]) -> tuple[list[Evidence], bool]:

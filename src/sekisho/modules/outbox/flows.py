@@ -33,10 +33,13 @@ def owe_tables(*, now: datetime) -> None:
     Owed.objects.bulk_create(Owed(kind=kind, at=now) for kind in (Kind.PUBLISH, Kind.JUDGE))
 
 
-def pending(kind: Kind, limit: int = _AT_ONCE) -> list[Pending]:
-    """The oldest first."""
-    rows = Owed.objects.filter(kind=kind).order_by("id").values_list("id", "body")[:limit]
-    return [Pending(number, body.encode()) for number, body in rows]
+def pending(kind: Kind, limit: int = _AT_ONCE, *, before: datetime | None = None) -> list[Pending]:
+    """The oldest first; only what is owed since before that moment."""
+    rows = Owed.objects.filter(kind=kind)
+    if before is not None:
+        rows = rows.filter(at__lt=before)
+    chosen = rows.order_by("id").values_list("id", "body")[:limit]
+    return [Pending(number, body.encode()) for number, body in chosen]
 
 
 def settle(rows: Sequence[Pending]) -> None:

@@ -14,14 +14,12 @@ AND NOT (class_uid = 3002 AND activity_id IS NOT DISTINCT FROM 2)
 
 #: Every name by which an event says what was accessed, beside what assignments govern. Both queries below
 #: read it, so that what is judged and what is counted as not judged are the same events.
-_NAMED = (
-    "governed AS (SELECT DISTINCT lower(trim(resource)) AS name FROM assignments),\nnamed AS (\n  "
-    + "\n  UNION ALL ".join(
-        f"SELECT event_uid, person_uid, account, lower(trim({name})) AS name FROM events WHERE {name} IS NOT NULL"  # noqa: S608 - constant names
-        for name in _NAMES
-    )
-    + "\n)"
-)
+_NAMED = f"""
+governed AS (SELECT DISTINCT lower(trim(resource)) AS name FROM assignments),
+named AS (
+  SELECT event_uid, person_uid, account, unnest(list_distinct([{", ".join(f"lower(trim({name}))" for name in _NAMES)}])) AS name
+  FROM events
+)"""  # noqa: S608 - constant names
 
 #: ``covered`` only saves work: whoever held the assignment all through the batch is inside.
 #: Of assignments that end together the one with the greatest number is the last: always the same one (I5).
