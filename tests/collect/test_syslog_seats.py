@@ -148,7 +148,10 @@ async def test_plain_connections_take_no_seat_of_tls(keys: Keys) -> None:
     async with running(journal, counters, context=server_context(keys), max_connections=2) as receivers:
         plain = [await connect(receivers.ports["syslog-tcp"]) for _ in range(3)]
         reader, writer = await asyncio.open_connection(
-            "127.0.0.1", receivers.ports["syslog-tls"], ssl=ssl.create_default_context(cafile=keys.ca), server_hostname="localhost"
+            "127.0.0.1",
+            receivers.ports["syslog-tls"],
+            ssl=ssl.create_default_context(cafile=keys.ca),
+            server_hostname="localhost",
         )
         await works(journal, (reader, writer), 1)
         for _, one in (*plain, (reader, writer)):

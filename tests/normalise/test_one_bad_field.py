@@ -18,7 +18,8 @@ from tests.normalise.conftest import frame
 SOURCES = ("okta", "entra_signin", "cloudtrail", "github", "google_login", "windows")
 #: Who and when: what a junk field elsewhere must not change.
 SAME = (
-    "time", "user_name", "user_email_addr", "user_uid", "actor_user_name", "actor_user_email_addr", "actor_user_uid",
+    "time", "user_name", "user_email_addr", "user_uid",
+    "actor_user_name", "actor_user_email_addr", "actor_user_uid",
 )  # fmt: skip
 MARK = "spoilt-here"
 JUNK: dict[str, bytes] = {
@@ -128,7 +129,9 @@ def test_without_its_core_a_record_is_refused_with_the_reason(missing: str) -> N
     assert missing in result["why"]
 
 
-@pytest.mark.parametrize("body", [b'{"kind":"x","a":"\xff', b'{"kind":"x",}', b'{"kind":"x"} more', b"{" * 4000])
+@pytest.mark.parametrize(
+    "body", [b'{"kind":"x","a":"\xff', b'{"kind":"x",}', b'{"kind":"x"} more', b"{" * 4000]
+)
 def test_what_is_no_json_stays_no_json(normaliser: Normaliser, body: bytes) -> None:
     result = normaliser.batch([frame([body], source="login")])
     assert [reject.code for reject in result.rejects] == ["not-json"]
@@ -136,12 +139,14 @@ def test_what_is_no_json_stays_no_json(normaliser: Normaliser, body: bytes) -> N
 
 @pytest.mark.parametrize("text", ["\\ud800", "\x01", "[" * 2000 + "]" * 2000])
 @pytest.mark.parametrize("wrapping", ["hec", "otlp"])
-def test_a_wrapping_is_opened_in_spite_of_a_bad_text(normaliser: Normaliser, text: str, wrapping: str) -> None:
+def test_a_wrapping_is_opened_in_spite_of_a_bad_text(
+    normaliser: Normaliser, text: str, wrapping: str
+) -> None:
     junk = text if text[0] == "[" else f'"{text}"'
-    inner = '{"kind":"x","who":{"id":"u1"},"junk":%s}' % junk
+    inner = f'{{"kind":"x","who":{{"id":"u1"}},"junk":{junk}}}'
     outer = f'{{"event":{inner},"fields":{{"a":"b"}}}}'
     if wrapping == "otlp":
-        attribute = '{"key":"junk","value":{"stringValue":%s}}' % junk
+        attribute = f'{{"key":"junk","value":{{"stringValue":{junk}}}}}'
         record = json.dumps({"stringValue": '{"kind":"x","who":{"id":"u1"}}'})
         outer = f'{{"logRecord":{{"body":{record},"attributes":[{attribute}]}}}}'
     result = normaliser.batch([frame([outer.encode()], wrapping=wrapping, source="login")])
@@ -169,5 +174,11 @@ def test_what_is_json_means_the_same_when_sound(value: Any) -> None:
 
 
 def test_it_takes_time_in_proportion_to_the_size() -> None:
-    for hostile in (b'{"a":"' + b'\\"' * 500_000, b'"' * 999_999, b"[" * 1_000_000, b"[]" * 500_000, b"9" * 10**6):
+    for hostile in (
+        b'{"a":"' + b'\\"' * 500_000,
+        b'"' * 999_999,
+        b"[" * 1_000_000,
+        b"[]" * 500_000,
+        b"9" * 10**6,
+    ):
         sound(hostile)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections import defaultdict
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ import click
 
 from sekisho import status, wiring
 from sekisho.cli.main import Global
+from sekisho.cli.outside import echo, echo_json, shown
 from sekisho.journal import JournalReader, Rejects
 from sekisho.lake import manifest, reader
 from sekisho.settings import Settings
@@ -116,7 +116,7 @@ def command(obj: Global, as_json: bool) -> None:
     """
     found = gather(obj.existing())
     if as_json:
-        click.echo(json.dumps(found, ensure_ascii=False))
+        echo_json(found)
     else:
         _print(found, ZoneInfo(obj.settings.zone))
     if not all(process["running"] for process in found["processes"].values()):
@@ -129,28 +129,28 @@ def _print(found: dict[str, Any], zone: ZoneInfo) -> None:
 
     for name, process in found["processes"].items():
         runs = f"runs  {process['resident_bytes'] / 1e6:,.0f} MB  since {clock(process['started_at'])}"
-        click.echo(f"{name:<10} {runs if process['running'] else 'DOES NOT RUN'}")
+        echo(f"{name:<10} {runs if process['running'] else 'DOES NOT RUN'}")
     lag = found["lag_seconds"]
-    click.echo(f"backlog    {found['backlog']:,} frames" + (f", lag {lag:.1f} s" if lag is not None else ""))
-    click.echo(
+    echo(f"backlog    {found['backlog']:,} frames" + (f", lag {lag:.1f} s" if lag is not None else ""))
+    echo(
         f"events     {found['events']:,}   rejects {found['rejects']:,}"
         f"   stored already {found['duplicates']:,}"
     )
     disk = found["disk"]
-    click.echo(
+    echo(
         f"disk       {disk['free'] / 1e9:,.1f} GB free; journal {disk['journal'] / 1e6:,.1f} MB,"
         f" lake {disk['lake'] / 1e6:,.1f} MB"
     )
     for damage in found["damaged"]:
-        click.echo(f"DAMAGED    {damage}")
+        echo(f"DAMAGED    {shown(damage)}")
     heads = f"{'events':>12}{'rejects':>10}{'events/s':>10}{'lag s':>8}"
-    click.echo(f"\n{'source':<18}{heads}  last seen")
+    echo(f"\n{'source':<18}{heads}  last seen")
     for source, row in sorted(found["sources"].items()):
         if source == "auto" and not row["rejects"]:
             continue  # a label under which records arrive, not a source
         slow = "-" if row["lag_seconds"] is None else f"{row['lag_seconds']:,.1f}"
         numbers = f"{row['events']:>12,}{row['rejects']:>10,}{row['per_second']:>10,.1f}{slow:>8}"
-        click.echo(f"{source:<18}{numbers}  {clock(row['last_seen']) if row['last_seen'] else '-'}")
+        echo(f"{shown(source):<18}{numbers}  {clock(row['last_seen']) if row['last_seen'] else '-'}")
     _reasons(found)
 
 
@@ -166,6 +166,6 @@ _SINCE = (
 def _reasons(found: dict[str, Any]) -> None:
     for title, name, process in _SINCE:
         if found[name]:
-            click.echo(f"\n{title}{f' (since {process} began)' if process else ''}:")
+            echo(f"\n{title}{f' (since {process} began)' if process else ''}:")
             for first, second, number in found[name]:
-                click.echo(f"  {number:>10,}  {first}  {second}")
+                echo(f"  {number:>10,}  {shown(first)}  {shown(second)}")

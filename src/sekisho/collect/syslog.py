@@ -31,7 +31,7 @@ BATCH_BYTES = 4 * 1024 * 1024
 #: next message, so who has sent one may be quiet for a day; the kernel's probes find those that are gone.
 IDLE = 24 * 3600.0
 UNPROVEN = 3600.0
-#: the kernel's probes (tcp(7)): first after so many seconds of silence, then so many seconds apart, so many times
+#: the kernel's probes (tcp(7)): seconds of silence before the first, seconds between them, how many
 _PROBES = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 20, "TCP_KEEPCNT": 3}
 #: seconds that a clean stop waits for what senders have already put on the wire
 DRAIN = 2.0

@@ -128,7 +128,7 @@ class _Slice:
         self.rows, self.size = [], 0
 
     def clear_of(self, misfits: columns.Reasons) -> dict[int, str]:
-        """Set what fits no column aside, into what is left over; the rows that are none without it, and why."""
+        """Set what fits no column aside, into what is left over; gives the rows that are none without it."""
         out: dict[int, str] = {}
         for index, reasons in misfits.items():
             event, *others, left = self.rows[index]

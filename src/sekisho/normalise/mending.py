@@ -1,11 +1,11 @@
 """A JSON record with one bad field: the bad part is set aside, the rest is mapped and judged.
 
-Whoever signs in chooses some of the record's texts (his user agent, say). If one of them could turn the record
-into a reject, it would hide him. Two steps, taken only after the fast decode failed:
+Whoever signs in chooses some of the record's texts (his user agent, say). If one of them could turn the
+record into a reject, it would hide him. Two steps, taken only after the fast decode failed:
 
-* ``sound``: the text becomes JSON that every reader takes (RFC 8259, 8.1 and 8.2): bytes that are not UTF-8 and lone
-  surrogates become U+FFFD, control characters and stray backslashes in texts are escaped, numbers that no reader
-  holds and what is nested too deep become texts. The record as it came stays in ``raw``.
+* ``sound``: the text becomes JSON that every reader takes (RFC 8259, 8.1 and 8.2): bytes that are not UTF-8
+  and lone surrogates become U+FFFD, control characters and stray backslashes in texts are escaped, numbers
+  that no reader holds and what is nested too deep become texts. The record as it came stays in ``raw``.
 * ``Fitter``: an optional field whose value is not what the source's Struct declares is left out, so that it
   goes to ``unmapped``; of a list or a dictionary the items that fit are kept. A required field must fit.
 
@@ -201,7 +201,8 @@ class Fitter:
     def _lacks(self, path: str, found: str) -> Unmappable:
         return Unmappable(
             "wrong-shape",
-            f"not a record of source {self._source}: {path}, which it must have, is not what is expected: {found}",
+            f"not a record of source {self._source}: {path}, which it must have, is not what is expected:"
+            f" {found}",
         )
 
 

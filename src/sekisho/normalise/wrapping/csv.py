@@ -1,6 +1,7 @@
 """One row of a CSV file; the header row is in the frame's attribute ``csv_header`` (RFC 4180).
 
-The payload is a JSON object of column → text; bytes that are not UTF-8 become U+FFFD. ``csv_delimiter`` may name another separator.
+The payload is a JSON object of column → text; bytes that are not UTF-8 become U+FFFD. ``csv_delimiter`` may
+name another separator.
 """
 
 from __future__ import annotations

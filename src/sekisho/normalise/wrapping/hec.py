@@ -1,7 +1,8 @@
 """Splunk HTTP Event Collector: one event object (``event``, ``time``, ``host``, ``sourcetype``, ``fields``).
 
 ``time`` is seconds since 1970 UTC, as a number or as text, with or without a fraction. ``event`` is a
-text or any JSON value. A member that is none of this is told as ``hec.NAME``. Format: Splunk's public documentation "Format events for HTTP Event Collector".
+text or any JSON value. A member that is none of this is told as ``hec.NAME``. Format: Splunk's public
+documentation "Format events for HTTP Event Collector".
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """One OTLP/JSON log record with its resource and scope (OpenTelemetry protocol 1.x, JSON mapping).
 
 Body: ``{"resource": {...}, "scope": {...}, "logRecord": {...}}``. The record's ``body`` is the payload:
-a text as it is, any other value as plain JSON (what is none of the protocol's values stays what it is). ``timeUnixNano`` is the time, else ``observedTimeUnixNano``.
+a text as it is, any other value as plain JSON (what is none of the protocol's values stays what it is).
+``timeUnixNano`` is the time, else ``observedTimeUnixNano``.
 Attribute names are those of the OpenTelemetry semantic conventions (``host.name``, ``service.name``).
 """
 
