@@ -210,8 +210,25 @@ def test_walk_is_sorted_and_follows_no_links(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     names = [str(p.relative_to(tmp_path)) for p in walk([tmp_path]) if isinstance(p, Path)]
     assert names == ["b/c/x", "b/y", "z"]
+    ((path, trouble),) = [item for item in walk([tmp_path]) if isinstance(item, tuple)]
+    assert (path.name, trouble.code) == ("loop", "link")
     ((path, trouble),) = [item for item in walk([tmp_path / "none"]) if isinstance(item, tuple)]
     assert (path.name, trouble.code) == ("none", "missing")
+
+
+def test_a_link_to_a_file_is_read_only_if_it_is_named(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"x")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for name, target in (("link.log", secret), ("broken.log", tmp_path / "none")):
+        (folder / name).symlink_to(target)
+    told = [(item[0].name, item[1].code) for item in walk([folder]) if isinstance(item, tuple)]
+    assert told == [("broken.log", "link"), ("link.log", "link")]
+    assert len(told) == len(list(walk([folder])))
+    assert list(walk([folder / "link.log"])) == [folder / "link.log"]
+    (tmp_path / "linked").symlink_to(folder)
+    assert len(list(walk([tmp_path / "linked"]))) == 2, "a folder that is named may be a link as well"
 
 
 # -- the Unix socket: a real server, the real client ------------------------------------------------

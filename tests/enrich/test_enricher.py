@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from sekisho.enrich import Enricher
 from sekisho.enrich.timeline import NEVER, NOTHING, Span, steps
 from sekisho.model import Refused
-from sekisho.model.folding import keyed_hash
+from sekisho.model.folding import fold, keyed_hash
+from sekisho.model.spelling import FROM, TO, looks_like, spellings
 from sekisho.ocsf import EVENT_SCHEMA
 from sekisho.settings import Enrich, Network
 from tests.detect.events import context, normalised
@@ -45,10 +46,56 @@ def account(name: str, person: str, **more: Any) -> dict[str, Any]:
         ({"user_name": "CORP\\seki"}, "seki"),
         ({"user_email_addr": "unknown@example.jp", "user_name": "seki"}, "SEKI"),
         ({"class_uid": 6003, "actor_user_credential_uid": "AKIA1"}, "AKIA1"),
+        ({"user_name": "leaver.one_corp.example#EXT#@tenant.onmicrosoft.com"}, "leaver.one@corp.example"),
+        ({"user_email_addr": "first_last_corp.example#EXT#@t.example"}, "first_last@corp.example"),
+        ({"user_name": "CORP.EXAMPLE\\Leaver.One"}, "leaver.one@corp.example"),
+        ({"user_name": "leaver.one", "user_domain": "corp.example"}, "leaver.one@corp.example"),
+        ({"user_name": "corp.example/leaver.one"}, "leaver.one@corp.example"),
+        ({"user_name": "CORP/seki"}, "seki"),
+        ({"user_name": "leaver.one%40corp.example"}, "leaver.one@corp.example"),
+        ({"user_name": "corp%5cseki"}, "seki"),
     ],
 )
 def test_any_form_of_the_name_leads_to_the_person(row: dict[str, Any], name: str) -> None:
     assert one(row, accounts=[account(name, "emp1")])["person_uid"] == "emp1"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["lеaver.one@corp.example", "ⅼeaver.οne@corp.example", "leaver.one@cоrp.example", "leaver.one+x@corp.example",
+     "arn:aws:iam::1:user/leaver.one@corp.example/x", "a/b/leaver.one@corp.example"],
+)  # fmt: skip
+def test_another_name_is_not_equated(name: str) -> None:
+    """Neither a look-alike nor an address with a tag: the first is told by a rule of its own."""
+    assert (
+        one({"user_name": name}, accounts=[account("leaver.one@corp.example", "emp1")])["person_uid"] is None
+    )
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["svc-bk_corp.example#EXT#@tenant.onmicrosoft.com", "CORP/svc-bk", "svc-bk%40corp.example", "ѕvс-bk@corp.example",
+     "CORP.EXAMPLE\\svc-bk", "ЅVC-bk"],
+)  # fmt: skip
+def test_a_decoy_is_one_in_any_spelling_and_also_where_it_is_imitated(name: str) -> None:
+    for listed in ("svc-bk", "svc-bk@corp.example")[: 1 + ("corp" in name.lower() and "CORP/" not in name)]:
+        rows = [{"decoy_id": "D1", "identifier": keyed_hash(KEY, listed), "valid_from": START}]
+        assert one({"user_name": name}, decoys=rows)["decoy_uid"] == "D1", listed
+
+
+@given(st.text(max_size=30))
+def test_spellings_and_looks_of_any_text(value: str) -> None:
+    forms = spellings(value)
+    assert forms[0] == fold(value)
+    assert all(fold(form) == form for form in forms)
+    look = looks_like(fold(value))
+    assert look is None or looks_like(look) is None
+
+
+def test_each_look_alike_is_one_letter_for_one() -> None:
+    assert len(FROM) == len(TO) == len(set(FROM))
+    assert not [mark for mark in FROM if fold(mark) != mark], "folded before"
+    assert TO.isascii()
 
 
 def test_an_authentication_is_about_the_user_other_events_about_the_actor() -> None:

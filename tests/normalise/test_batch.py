@@ -83,14 +83,11 @@ def test_a_part_of_a_frame_is_what_it_is_in_the_whole(bodies: list[bytes], data:
 @pytest.mark.parametrize(
     ("body", "code", "named"),
     [
-        (b'{"kind":1}', "wrong-shape", "$.kind"),
         (b'{"kind":"x"', "not-json", "not JSON"),
         (b'{"kind":"x","at":"2026-03-12T18:41:27"}', "no-zone", "offset from UTC"),
-        (b'{"kind":"x","n":"many"}', "wrong-shape", "column count"),
         (b'{"kind":"broken"}', "mapping-fault", "login"),
         (b'{"kind":"no-class"}', "mapping-fault", "activity_id 77"),
         (b'{"kind":"no-column"}', "wrong-shape", "column colour"),
-        (b'{"kind":"x","left":"\xff"}', "not-utf-8", "UTF-8"),
         (b"what is this", "unknown-format", "sekisho sources try"),
         (b"", "unknown-format", "sekisho sources try"),
     ],
@@ -104,6 +101,24 @@ def test_a_record_that_cannot_become_an_event_says_why(
     mixed = normaliser.batch([frame([GOOD, body, GOOD])])
     assert len(mixed.events) == 2, "the good ones of the same batch are kept"
     assert mixed.rejects[0].offset == Offset(0, 1)
+
+
+@pytest.mark.parametrize(
+    ("body", "left"),
+    [
+        (b'{"kind":1}', {"kind": 1}),
+        (b'{"kind":"x","n":"many"}', {"misfit.count": "many"}),
+        (b'{"kind":"x","left":"\xff"}', {"left": "\ufffd"}),
+    ],
+)
+def test_what_does_not_fit_is_left_over_and_in_no_column(
+    normaliser: Normaliser, body: bytes, left: dict[str, object]
+) -> None:
+    mixed = normaliser.batch([frame([GOOD, body, GOOD])])
+    assert not mixed.rejects
+    row = mixed.events.to_pylist()[1]
+    assert json.loads(str(row["unmapped"])) == left
+    assert row["count"] is None
 
 
 def test_an_unknown_label_names_the_known_ones(normaliser: Normaliser) -> None:

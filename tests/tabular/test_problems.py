@@ -6,6 +6,7 @@ import io
 import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
+from time import process_time
 
 import openpyxl
 import pytest
@@ -233,3 +234,44 @@ def test_a_problem_hides_no_other_of_the_same_row_or_of_the_next() -> None:
     nameless = f",{rest.replace('office', 'boss')},2026-04-01,2026-03-01\n"
     found = planned("people", (head + nameless).encode()).problems
     assert {p.column for p in found} == {"person_id", "role_class", "employment_end"}
+
+
+def workbook(rows: str) -> bytes:
+    """A workbook whose sheet has these XML rows."""
+    held, out = io.BytesIO(), io.BytesIO()
+    openpyxl.Workbook().save(held)
+    space = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+    page = f'<worksheet xmlns="{space}"><sheetData>{rows}</sheetData></worksheet>'.encode()
+    with zipfile.ZipFile(held) as old, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as new:
+        for member in old.namelist():
+            new.writestr(member, page if member == "xl/worksheets/sheet1.xml" else old.read(member))
+    return out.getvalue()
+
+
+def cell(place: str, text: str) -> str:
+    return f'<c r="{place}" t="inlineStr"><is><t>{text}</t></is></c>'
+
+
+def test_a_row_number_costs_nothing() -> None:
+    """A tiny file that states row 1,048,576,000 had each row before it made: half a minute."""
+    head = f'<row r="1">{cell("A1", "cidr")}</row>'
+    far = f'<row r="1048576000">{cell("A1048576000", "x")}</row>'
+    began = process_time()
+    (problem,) = read(workbook(head + far), "x.xlsx")[1]
+    assert "10,000 empty rows" in problem.expected.en
+    assert process_time() - began < 5
+
+
+def test_rows_left_out_and_cells_left_empty_count_as_before() -> None:
+    some = f'<row r="3">{cell("B3", "name")}</row><row r="9">{cell("A9", "x")}<c r="B9"/></row>'
+    sheet, problems = read(workbook(some), "x.xlsx")
+    assert sheet is not None
+    assert (problems, sheet.header) == ([], ("", "name"))
+    assert [(row.number, row.cells) for row in sheet.rows] == [(9, ("x",))]
+
+
+def test_a_sheet_has_an_end_of_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sekisho.tabular.sheet.MAX_CELLS", 10)
+    rows = "".join(f'<row r="{n}">{cell(f"A{n}", "x")}{cell(f"B{n}", "y")}</row>' for n in range(1, 9))
+    (problem,) = read(workbook(rows), "x.xlsx")[1]
+    assert problem.expected.en == "at most 10 cells"

@@ -18,6 +18,7 @@ from rich.text import Text as Styled
 
 from sekisho import wiring
 from sekisho.cli.main import Global
+from sekisho.cli.outside import echo, echo_json, shown
 from sekisho.model import Language, Refused, Severity
 from sekisho.tabular import write
 
@@ -112,7 +113,7 @@ def listing(given: Global, /, as_json: bool, lang: Language | None, **wanted: An
 
     found = _chosen(**wanted)
     if as_json:
-        click.echo(json.dumps([_plain(alert) for alert in found], ensure_ascii=False))
+        echo_json([_plain(alert) for alert in found])
         return
     language: Language = lang or given.settings.language
     ja = language == "ja"
@@ -147,10 +148,10 @@ def show(given: Global, uid: str, as_json: bool, lang: Language | None) -> None:
 
     alert = flows.find(uid)
     if as_json:
-        click.echo(json.dumps(_plain(alert) | {"evidence": _evidence(alert)}, ensure_ascii=False))
+        echo_json(_plain(alert) | {"evidence": _evidence(alert)})
         return
     url = given.settings.notify.console_url
-    click.echo(render.text(alert, lang or given.settings.language, url, history=True), nl=False)
+    echo(render.text(alert, lang or given.settings.language, url, history=True), nl=False)
 
 
 @command.command()
@@ -164,7 +165,7 @@ def export(given: Global, /, file: Path, **wanted: Any) -> None:
     if kind == ".json":
         whole = [_plain(alert) | {"evidence": _evidence(alert)} for alert in found]
         file.write_text(json.dumps(whole, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-        click.echo(f"{file}: {len(whole)} alerts")
+        echo(f"{shown(file)}: {len(whole)} alerts")
         return
     if kind not in (".csv", ".xlsx"):
         raise Refused(f"{file}: neither .csv, .xlsx nor .json", "give the file one of these endings")
@@ -173,7 +174,7 @@ def export(given: Global, /, file: Path, **wanted: Any) -> None:
     file.write_bytes(
         write(header, (list(row.values()) for row in rows), "csv" if kind == ".csv" else "xlsx", "alerts")
     )
-    click.echo(f"{file}: {len(rows)} alerts")
+    echo(f"{shown(file)}: {len(rows)} alerts")
 
 
 @command.command()
@@ -185,7 +186,7 @@ def deliveries(retry: bool, as_json: bool) -> None:
     from sekisho.modules.alerts.models import Message
 
     if retry:
-        click.echo(f"{notify.retry_dead(wiring.now())} messages will be tried again")
+        echo(f"{notify.retry_dead(wiring.now())} messages will be tried again")
         return
     rows = [
         {
@@ -200,7 +201,7 @@ def deliveries(retry: bool, as_json: bool) -> None:
         for message in Message.objects.order_by("-id")[:200]
     ]
     if as_json:
-        click.echo(json.dumps({"counts": notify.counts(), "messages": rows}, ensure_ascii=False))
+        echo_json({"counts": notify.counts(), "messages": rows})
         return
     _grid(rows, ("created", "channel", "state", "tries", "next", "alerts", "reason"))
 
@@ -251,7 +252,7 @@ def reopen(given: Global, uid: str, note: str) -> None:
 def _done(given: Global, alert: Alert) -> None:
     wiring.deliver_audit(given.settings)
     alert.refresh_from_db()
-    click.echo(f"{alert.uid[:8]} {alert.state}")
+    echo(f"{alert.uid[:8]} {alert.state}")
 
 
 # -- shapes ----------------------------------------------------------------------------------------
@@ -308,7 +309,7 @@ def _cell(value: Any) -> str:
 def _grid(rows: Iterable[dict[str, str]], heads: tuple[str, ...]) -> None:
     grid = Grid(*heads, box=None, pad_edge=False)
     for row in rows:
-        grid.add_row(*(Styled(row[head]) for head in heads))
+        grid.add_row(*(Styled(shown(row[head])) for head in heads))
     _screen().print(grid)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -26,15 +25,18 @@ from rich.table import Table
 
 from sekisho import wiring
 from sekisho.cli.main import Global
+from sekisho.cli.outside import echo_json, literal, shown
 from sekisho.collect import local
 from sekisho.collect.evtx_worker import Worker
-from sekisho.collect.intake import Append, Intake, Order, Outcome, printable, walk
+from sekisho.collect.intake import LINK, Append, Intake, Order, Outcome, printable, walk
 from sekisho.collect.ledger import Ledger
 from sekisho.collect.unpack import Limits
 from sekisho.model import Refused
 from sekisho.settings import Settings
 
 LEDGER = "ingest.sqlite3"
+#: Troubles that are told, but do not make the command fail.
+_NO_FAILURE = frozenset({"not-recognised", LINK})
 
 
 @click.command(short_help="Read log files, folders or standard input.")
@@ -54,7 +56,8 @@ def command(
 
     EVTX, Windows event XML, JSON, NDJSON, CSV, syslog files and plain lines, also inside gz, zst, zip and
     tar; the format is recognised by content. The same content is stored once, whatever its name, and an
-    interrupted run goes on where it stopped. A file that has grown is read from where it ended.
+    interrupted run goes on where it stopped. A file that has grown is read from where it ended. Links inside
+    a folder are told and not followed.
 
     \b
     Examples:
@@ -74,13 +77,13 @@ def command(
     except KeyboardInterrupt:
         interrupted = True
     if as_json:
-        click.echo(json.dumps(_plain(outcomes, interrupted=interrupted), ensure_ascii=False))
+        echo_json(_plain(outcomes, interrupted=interrupted))
     else:
         _show(outcomes, settings.language, dry_run=dry_run)
     if interrupted:
         err.print("Interrupted. What was acknowledged is stored; run the same command again to go on.")
         sys.exit(130)
-    if any(trouble.code != "not-recognised" for outcome in outcomes for trouble in outcome.troubles):
+    if any(trouble.code not in _NO_FAILURE for outcome in outcomes for trouble in outcome.troubles):
         sys.exit(1)
 
 
@@ -182,7 +185,7 @@ class _Bar:
             rate = total / max(time.monotonic() - self._started, 0.001)
             self._progress.update(
                 self._task,
-                description=printable(path.name)[-40:],
+                description=literal(printable(path.name)[-40:]),
                 completed=self._bytes + min(read, size),
                 records=f"{total:,} records, {rate:,.0f}/s",
             )
@@ -247,18 +250,18 @@ def _show(outcomes: list[Outcome], language: str, *, dry_run: bool) -> None:
     for outcome in outcomes:
         same = outcome.same_as.removeprefix(top)
         table.add_row(
-            _literal(outcome.path[len(top) :]),
+            literal(outcome.path[len(top) :]),
             ", ".join(sorted(outcome.formats)) or "-",
             outcome.source,
             f"{outcome.records:,}",
-            f"{outcome.already:,}" + (f" (same as {_literal(same)})" if same else ""),
+            f"{outcome.already:,}" + (f" (same as {literal(same)})" if same else ""),
             str(len(outcome.troubles)) if outcome.troubles else "",
         )
     records = sum(outcome.records for outcome in outcomes)
     already = sum(outcome.already for outcome in outcomes)
     table.add_row(f"{len(outcomes)} files", "", "", f"{records:,}", f"{already:,}", "", style="bold")
     if top:
-        out.print(top, markup=False, highlight=False, soft_wrap=True)
+        out.print(shown(top), markup=False, highlight=False, soft_wrap=True)
     out.print(table)
     if records and not dry_run:
         out.print("What could not become an event, and why: sekisho rejects list", highlight=False)
@@ -266,7 +269,7 @@ def _show(outcomes: list[Outcome], language: str, *, dry_run: bool) -> None:
         for trouble in outcome.troubles:
             place = f"{outcome.path} {trouble.place}".strip()
             text = trouble.text.ja if language == "ja" else trouble.text.en
-            out.print(f"{place}: {text}", markup=False, highlight=False, soft_wrap=True)
+            out.print(shown(f"{place}: {text}"), markup=False, highlight=False, soft_wrap=True)
 
 
 def _top(outcomes: list[Outcome]) -> str:
@@ -274,9 +277,3 @@ def _top(outcomes: list[Outcome]) -> str:
     if len(outcomes) < 2 or any(not outcome.path.startswith("/") for outcome in outcomes):
         return ""
     return os.path.commonpath([Path(outcome.path).parent for outcome in outcomes]).rstrip("/") + "/"
-
-
-def _literal(text: str) -> str:
-    """A name from outside: nothing in it is markup or steers the terminal."""
-    clean = "".join(c if c.isprintable() else "\ufffd" for c in text)
-    return clean.replace("[", "\\[")

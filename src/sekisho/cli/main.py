@@ -13,6 +13,7 @@ import click
 from click.core import ParameterSource
 
 from sekisho import __version__
+from sekisho.cli.outside import lines
 from sekisho.model import ContentError, Refused, Retry
 from sekisho.settings import Settings, load
 
@@ -121,10 +122,8 @@ def main() -> None:
     """Entry point. Errors that a person can mend are one clear paragraph, not a traceback."""
     try:
         group(prog_name="sekisho")
-    except ContentError as error:
-        sys.exit(f"sekisho: {error}")
-    except (Refused, Retry) as error:
-        sys.exit(f"sekisho: {error}")
+    except (ContentError, Refused, Retry) as error:
+        sys.exit(lines(f"sekisho: {error}"))
 
 
 if __name__ == "__main__":

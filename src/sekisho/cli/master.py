@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import json
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
@@ -17,6 +16,7 @@ from rich.table import Table as Grid
 
 from sekisho import first_run, wiring
 from sekisho.cli.main import Global
+from sekisho.cli.outside import echo, echo_json, literal, shown
 from sekisho.contract import TABLES, Table
 from sekisho.enrich import context_files
 from sekisho.model import Language, Refused, Text
@@ -95,7 +95,7 @@ def group(name: str) -> click.Group:
 def open_folder(given: Global) -> None:
     """Make the data folder whole before anything is written to it, and bring the tables forward."""
     if first_run.prepare(given.data, wiring.now().timestamp()).first:
-        click.echo(f"New data folder {given.data}", err=True)
+        echo(f"New data folder {given.data}", err=True)
     wiring.migrate(given.settings)
 
 
@@ -142,7 +142,7 @@ def _import(table: Table) -> click.Command:
         outcome = flows.import_file(register, upload, now=wiring.now(), dry_run=dry_run)
         wiring.deliver_audit(given.settings)
         if as_json:
-            click.echo(json.dumps(_as_json(table, outcome.plan, dry_run=dry_run), ensure_ascii=False))
+            echo_json(_as_json(table, outcome.plan, dry_run=dry_run))
         else:
             _report(table, outcome.plan, language, file.name, dry_run=dry_run)
         if outcome.events:
@@ -159,19 +159,19 @@ def _report(table: Table, plan: Plan[int], language: Language, name: str, *, dry
     ja = language == "ja"
     if plan.problems:
         count = len(plan.problems)
-        click.echo(
-            f"{name}: 問題が {count} 件あります。何も取り込んでいません。"
+        echo(
+            f"{shown(name)}: 問題が {count} 件あります。何も取り込んでいません。"
             if ja
-            else f"{name}: {count} problem{'s' * (count != 1)}; nothing was taken in.",
+            else f"{shown(name)}: {count} problem{'s' * (count != 1)}; nothing was taken in.",
             err=True,
         )
         for line in told(plan.problems, language):
-            click.echo(f"  {line}", err=True)
+            echo(f"  {line}", err=True)
         return
     counts = [f"{_WORDS[word].get(language)} {len(getattr(plan, word))}" for word in _WORDS]
     same = f"変更なし {plan.unchanged}" if ja else f"unchanged {plan.unchanged}"
     done = ("（試行：何も変更していません）" if ja else " (dry run: nothing was changed)") if dry_run else ""
-    click.echo(f"{name} → {table.name}: {', '.join([*counts, same])}{done}")
+    echo(f"{shown(name)} → {table.name}: {', '.join([*counts, same])}{done}")
     if dry_run:
         for word, said in _WORDS.items():
             _changes(table, getattr(plan, word), said.get(language))
@@ -190,9 +190,9 @@ def _changes(table: Table, changes: Any, word: str) -> None:
         parts += [
             f"{name}: (changed)" for name in table.hashed if before and after and before[name] != after[name]
         ]
-        click.echo(f"  {word}  {key}  {'; '.join(parts)}".rstrip())
+        echo(f"  {word}  {shown(key)}  {shown('; '.join(parts))}".rstrip())
     if len(changes) > _SHOWN:
-        click.echo(f"  {word}  … {len(changes) - _SHOWN}")
+        echo(f"  {word}  … {len(changes) - _SHOWN}")
 
 
 def _as_json(table: Table, plan: Plan[int], *, dry_run: bool) -> dict[str, Any]:
@@ -226,7 +226,7 @@ def _undo(table: Table) -> click.Command:
 
         outcome = flows.undo(register, getpass.getuser(), now=wiring.now())
         wiring.deliver_audit(given.settings)
-        click.echo(outcome.events[0]["message"])
+        echo(shown(outcome.events[0]["message"]))
         _judge_again(given, given.settings.language)
 
     return command
@@ -239,7 +239,7 @@ def _warn_of_systems(given: Global, language: Language) -> None:
     unknown = sorted(set(kept) - known)
     if unknown:
         facts = {"unknown": ", ".join(unknown), "known": ", ".join(sorted(known))}
-        click.echo(_SYSTEMS.fill(facts).get(language), err=True)
+        echo(_SYSTEMS.fill(facts).get(language), err=True)
 
 
 def _judge_again(given: Global, language: Language) -> None:
@@ -251,9 +251,9 @@ def _judge_again(given: Global, language: Language) -> None:
             given.settings, progress=lambda done, of: bar.update(task, completed=done, total=of)
         )
     if judged.behind:
-        click.echo(_BEHIND.get(language), err=True)
+        echo(_BEHIND.get(language), err=True)
     for file in judged.unread:
-        click.echo(_UNREAD.fill({"file": file}).get(language), err=True)
+        echo(_UNREAD.fill({"file": shown(file)}).get(language), err=True)
     if judged.events:
         facts = {
             "seconds": f"{(wiring.now() - began).total_seconds():.1f}",
@@ -262,7 +262,7 @@ def _judge_again(given: Global, language: Language) -> None:
             "corrected": len(judged.corrected),
             "withdrawn": len(judged.withdrawn),
         }
-        click.echo(_JUDGED.fill(facts).get(language), err=True)
+        echo(_JUDGED.fill(facts).get(language), err=True)
 
 
 # -- showing ---------------------------------------------------------------------------------------
@@ -283,7 +283,7 @@ def _export(table: Table) -> click.Command:
             raise Refused("--history and --at exclude each other", "give one of them")
         found = publish.texts(register, _zone(given), at=_instant(at) if at else None, past=history)
         file.write_bytes(write(found.header, found.rows, _format(file), table.name))
-        click.echo(f"{file}: {len(found.rows)} rows")
+        echo(f"{file}: {len(found.rows)} rows")
 
     return command
 
@@ -299,15 +299,11 @@ def _list(table: Table) -> click.Command:
 
         found = publish.texts(register, _zone(given))
         if as_json:
-            click.echo(
-                json.dumps(
-                    [dict(zip(found.header, row, strict=True)) for row in found.rows], ensure_ascii=False
-                )
-            )
+            echo_json([dict(zip(found.header, row, strict=True)) for row in found.rows])
             return
         grid = Grid(*found.header, title=f"{table.title.ja} / {table.title.en}", box=None)
         for row in found.rows:
-            grid.add_row(*(cell.replace("[", r"\[") for cell in row))
+            grid.add_row(*map(literal, row))
         _screen().print(grid)
 
     return command
@@ -325,7 +321,14 @@ def _imports(table: Table) -> click.Command:
         for one in flows.imports(register)[:100]:
             numbers = (str(n) for n in (one.added, one.changed, one.closed, one.withdrawn))
             what = "undo" if one.undoes_id else ""
-            grid.add_row(show(one.at, _zone(given)), one.by, one.file, one.digest[:12], *numbers, what)
+            grid.add_row(
+                show(one.at, _zone(given)),
+                literal(one.by),
+                literal(one.file),
+                one.digest[:12],
+                *numbers,
+                what,
+            )
         _screen().print(grid)
 
     return command
@@ -337,7 +340,7 @@ def _template(table: Table) -> click.Command:
     def command(file: Path) -> None:
         """Write FILE.csv or FILE.xlsx with the header and one example row (replace it)."""
         file.write_bytes(template(table, _format(file)))
-        click.echo(f"{file}: {', '.join(field.name for field in table.fields)}")
+        echo(f"{file}: {', '.join(field.name for field in table.fields)}")
 
     return command
 

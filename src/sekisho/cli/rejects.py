@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +10,7 @@ import click
 from sekisho import wiring
 from sekisho.cli import audited
 from sekisho.cli.main import Global
+from sekisho.cli.outside import echo, echo_json, shown
 from sekisho.journal import JournalReader, RejectRow, Rejects
 from sekisho.model import Offset, Refused
 
@@ -28,7 +28,7 @@ def command() -> None:
     """
 
 
-def _shown(row: RejectRow) -> dict[str, Any]:
+def _told(row: RejectRow) -> dict[str, Any]:
     reject = row.reject
     return {
         "offset": str(reject.offset),
@@ -53,22 +53,20 @@ def list_(obj: Global, source: str, code: str, limit: int, as_json: bool) -> Non
     rows = rejects.rows(source, code, limit)
     if as_json:
         counts = [{"source": s, "code": c, "count": n} for s, c, n in rejects.counts()]
-        click.echo(json.dumps({"counts": counts, "newest": list(map(_shown, rows))}, ensure_ascii=False))
+        echo_json({"counts": counts, "newest": list(map(_told, rows))})
         return
     if not rejects.total():
-        click.echo("No rejects: every record became an event.")
+        echo("No rejects: every record became an event.")
         return
     for name, reason, number in rejects.counts():
-        click.echo(f"{number:>10,}  {name}  {reason}")
-    click.echo()
+        echo(f"{number:>10,}  {shown(name)}  {shown(reason)}")
+    echo()
     for row in rows:
-        shown = _shown(row)
-        click.echo(f"{shown['offset']:>12}  {shown['source']}  {shown['code']}: {shown['why']}")
-        if shown["candidates"]:
-            offers = ", ".join(shown["candidates"])
-            click.echo(
-                f"{'':>12}  resembles {offers}: sekisho rejects retry --code {shown['code']} --as SOURCE"
-            )
+        found = _told(row)
+        echo(f"{found['offset']:>12}  {shown(found['source'])}  {found['code']}: {shown(found['why'])}")
+        if found["candidates"]:
+            offers = ", ".join(found["candidates"])
+            echo(f"{'':>12}  resembles {offers}: sekisho rejects retry --code {found['code']} --as SOURCE")
 
 
 @command.command()
@@ -80,16 +78,17 @@ def show(obj: Global, offset: str) -> None:
     row = Rejects(obj.existing().journal_dir).get(place)
     if row is None:
         raise Refused(f"no reject at {offset}", "see `sekisho rejects list`")
-    for name, value in _shown(row).items():
-        click.echo(f"{name:>12}: {value}")
+    for name, value in _told(row).items():
+        echo(f"{name:>12}: {shown(value)}")
     frame = JournalReader(obj.existing().journal_dir).frame(place.frame)
     if frame is None or place.index >= len(frame.records.bodies):
-        click.echo("        body: the journal frame cannot be read")
+        echo("        body: the journal frame cannot be read")
         return
     records = frame.records
-    click.echo(f"    received: {records.receiver} from {records.peer} ({records.identity or 'no identity'})")
-    click.echo("        body:")
-    click.echo(records.bodies[place.index].decode("utf-8", "backslashreplace"))
+    identity = shown(records.identity or "no identity")
+    echo(f"    received: {records.receiver} from {shown(records.peer)} ({identity})")
+    echo("        body:")
+    echo(records.bodies[place.index].decode("utf-8", "backslashreplace"))
 
 
 @command.command()
@@ -106,7 +105,7 @@ def retry(obj: Global, source: str, code: str, retry_as: str, dry_run: bool) -> 
     rejects = Rejects(obj.existing().journal_dir)
     chosen = sum(number for s, c, number in rejects.counts() if source in ("", s) and code in ("", c))
     if dry_run:
-        click.echo(f"{chosen:,} rejects would be tried again.")
+        echo(f"{chosen:,} rejects would be tried again.")
         return
     rejects.ask_retry(source, code, retry_as)
     rejects.close()
@@ -115,7 +114,7 @@ def retry(obj: Global, source: str, code: str, retry_as: str, dry_run: bool) -> 
     name = f"{source or '*'}/{code or '*'}"
     done = audited.event("rejects", name, audited.UPDATE, "retried", message, now=wiring.now())
     wiring.audit(obj.existing(), [done])
-    click.echo(f"{chosen:,} rejects are tried again by the pipeline; see `sekisho rejects list`.")
+    echo(f"{chosen:,} rejects are tried again by the pipeline; see `sekisho rejects list`.")
 
 
 def _offset(text: str) -> Offset:

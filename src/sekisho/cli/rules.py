@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
@@ -17,6 +16,7 @@ import pyarrow.parquet as pq
 from sekisho import wiring
 from sekisho.cli import standing_rules
 from sekisho.cli.main import Global
+from sekisho.cli.outside import echo, echo_json, shown
 from sekisho.collect import files as log_files
 from sekisho.collect.intake import printable
 from sekisho.contract import Context, Rule, StandingRule
@@ -62,12 +62,10 @@ def list_(as_json: bool) -> None:
     known: list[Rule | StandingRule] = [*rules(discover()), *discover().standing.values()]
     found = sorted(known, key=lambda rule: rule.id)
     if as_json:
-        click.echo(json.dumps([_summary(rule) for rule in found], ensure_ascii=False, indent=2))
+        echo_json([_summary(rule) for rule in found], indent=2)
         return
     for rule in found:
-        click.echo(
-            f"{rule.id:28} {' '.join(rule.advisory):18} {rule.title.ja} / {rule.title.en}  [{rule.author}]"
-        )
+        echo(f"{rule.id:28} {' '.join(rule.advisory):18} {rule.title.ja} / {rule.title.en}  [{rule.author}]")
 
 
 @command.command("show")
@@ -79,17 +77,15 @@ def show(rule_id: str) -> None:
     Example: sekisho rules show decoy
     """
     rule = discover().standing.get(rule_id) or _rule(rule_id)
-    click.echo(f"{rule.id}  {rule.title.ja} / {rule.title.en}")
-    click.echo(
-        f"advisory {' '.join(rule.advisory)}  ATT&CK {' '.join(rule.attack) or '-'}  author {rule.author}"
-    )
+    echo(f"{rule.id}  {rule.title.ja} / {rule.title.en}")
+    echo(f"advisory {' '.join(rule.advisory)}  ATT&CK {' '.join(rule.attack) or '-'}  author {rule.author}")
     tables = rule.tables if isinstance(rule, Rule) else ()
-    click.echo(f"needs tables {' '.join(tables) or '-'}; columns {' '.join(rule.columns)}")
+    echo(f"needs tables {' '.join(tables) or '-'}; columns {' '.join(rule.columns)}")
     if rule.reference:
-        click.echo(rule.reference)
-    click.echo(f"\n{rule.why.ja}\n{rule.why.en}\n")
+        echo(rule.reference)
+    echo(f"\n{rule.why.ja}\n{rule.why.en}\n")
     for number, step in enumerate(rule.todo, start=1):
-        click.echo(f"{number}. {step.ja}\n   {step.en}")
+        echo(f"{number}. {step.ja}\n   {step.en}")
 
 
 @command.command("status")
@@ -118,12 +114,12 @@ def status_(settings: Global, as_json: bool) -> None:
     verdicts |= standing_rules.verdicts(opened.run_dir, list(discover().standing))
     if as_json:
         plain = {name: verdict._asdict() for name, verdict in verdicts.items()}
-        click.echo(json.dumps(plain, ensure_ascii=False, indent=2))
+        echo_json(plain, indent=2)
         return
     for name, verdict in verdicts.items():
-        click.echo(f"{name:28} {verdict.state:8} {verdict.reason}".rstrip())
+        echo(f"{name:28} {verdict.state:8} {verdict.reason}".rstrip())
     if recent is None:
-        click.echo("\nNothing is stored yet: whether events reach the rules is not known.")
+        echo("\nNothing is stored yet: whether events reach the rules is not known.")
 
 
 @command.command("try")
@@ -157,12 +153,12 @@ def try_(settings: Global, rule_id: str, path: Path, source: str, limit: int) ->
         findings += detector.run(events, context)
         batches.append(events)
         records, rejected = records + len(frame.bodies), rejected + len(result.rejects)
-    click.echo(f"{records:,} records, {records - rejected:,} events, {rejected:,} rejected")
+    echo(f"{records:,} records, {records - rejected:,} events, {rejected:,} rejected")
     _say(findings)
     if not findings:
-        click.echo(f"{rule.id} stays silent:")
+        echo(f"{rule.id} stays silent:")
         for reason in _silence(rule, context, pa.concat_tables(batches) if batches else None, detector):
-            click.echo(f"  - {reason}")
+            echo(f"  - {shown(reason)}")
 
 
 def _silence(rule: Rule, context: Context, events: pa.Table | None, detector: Detector) -> list[str]:
@@ -204,14 +200,14 @@ def replay(settings: Global, rule_id: str, since: str, dry_run: bool) -> None:
     judged = wiring.judge_again(opened, [rule], since=low, dry_run=dry_run)
     _say(finding for group in judged.findings.values() for finding in group)
     done = "would be raised" if dry_run else "raised or confirmed"
-    click.echo(f"{judged.events:,} events; {len(judged.findings)} alerts {done}")
+    echo(f"{judged.events:,} events; {len(judged.findings)} alerts {done}")
     for file in judged.unread:
-        click.echo(f"not judged, as it cannot be read: {file}", err=True)
+        echo(f"not judged, as it cannot be read: {shown(file)}", err=True)
     if judged.corrected:
-        click.echo(f"corrected: {' '.join(uid[:8] for uid in judged.corrected)}")
+        echo(f"corrected: {' '.join(uid[:8] for uid in judged.corrected)}")
     if judged.withdrawn:
         withdrawn = "would be withdrawn" if dry_run else "withdrawn"
-        click.echo(f"{withdrawn}: {' '.join(uid[:8] for uid in judged.withdrawn)}")
+        echo(f"{withdrawn}: {' '.join(uid[:8] for uid in judged.withdrawn)}")
 
 
 def _say(findings: Iterable[Finding]) -> None:
@@ -222,8 +218,8 @@ def _say(findings: Iterable[Finding]) -> None:
     for uid, group in alerts.items():
         lead = min(group, key=lambda one: (-one.severity, _spoke(one)))
         count = len({piece.event_uid for one in group for piece in one.evidence})
-        click.echo(f"{lead.severity.name:8} {uid[:8]}  {count} events")
-        click.echo(f"  {lead.what.ja}\n  {lead.what.en}")
+        echo(f"{lead.severity.name:8} {uid[:8]}  {count} events")
+        echo(f"  {shown(lead.what.ja)}\n  {shown(lead.what.en)}")
 
 
 def _spoke(finding: Finding) -> tuple[datetime, str]:

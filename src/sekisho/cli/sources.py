@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from sekisho import wiring
 from sekisho.cli.main import Global
+from sekisho.cli.outside import echo, echo_json, shown
 from sekisho.collect import files
 from sekisho.collect.intake import printable
 from sekisho.contract import Content
@@ -45,12 +46,12 @@ def list_(obj: Global, as_json: bool) -> None:
     """All sources: id, what it is, which advisory items it serves."""
     sources = wiring.content().sources
     if as_json:
-        click.echo(json.dumps([_plain(source) for source in sources.values()], ensure_ascii=False))
+        echo_json([_plain(source) for source in sources.values()])
         return
     width = max(map(len, sources), default=0)
     for source in sources.values():
         title = source.title.get(obj.settings.language)
-        click.echo(f"{source.id:<{width}}  {title}  ({' '.join(source.advisory)})")
+        echo(f"{source.id:<{width}}  {title}  ({' '.join(source.advisory)})")
 
 
 @command.command("show")
@@ -64,16 +65,16 @@ def show(obj: Global, source_id: str, as_json: bool) -> None:
     path = content.files[f"source/{source.id}"]
     plain = _plain(source) | {"file": str(path), "cases": len(list(cases_of(path).glob("*.in")))}
     if as_json:
-        click.echo(json.dumps(plain, ensure_ascii=False))
+        echo_json(plain)
         return
-    click.echo(f"{source.id}: {source.title.get(obj.settings.language)} ({source.vendor} {source.product})")
-    click.echo(f"  switch on    {source.switch_on.get(obj.settings.language)}")
-    click.echo(f"  advisory     {' '.join(source.advisory)}")
-    click.echo(f"  records      {plain['records']}; {_recognised(source)}")
-    click.echo(f"  times        {source.zone or 'carry their offset'}; up to {source.lag} s late is usual")
-    click.echo(f"  accounts of  {', '.join(source.systems) or 'no system of the accounts table'}")
-    click.echo(f"  reference    {source.reference}")
-    click.echo(f"  file         {path} ({plain['cases']} cases)")
+    echo(f"{source.id}: {source.title.get(obj.settings.language)} ({source.vendor} {source.product})")
+    echo(f"  switch on    {source.switch_on.get(obj.settings.language)}")
+    echo(f"  advisory     {' '.join(source.advisory)}")
+    echo(f"  records      {plain['records']}; {_recognised(source)}")
+    echo(f"  times        {source.zone or 'carry their offset'}; up to {source.lag} s late is usual")
+    echo(f"  accounts of  {', '.join(source.systems) or 'no system of the accounts table'}")
+    echo(f"  reference    {source.reference}")
+    echo(f"  file         {path} ({plain['cases']} cases)")
 
 
 #: Records that no source recognises; so many are tried with each of them.
@@ -135,7 +136,7 @@ def try_(ctx: click.Context, path: Path, source_id: str, limit: int, event: bool
         _source(content, source_id)
     tried = attempt(content, path, source_id, limit, wiring.now_ns(), opened.settings.zone)
     if as_json:
-        click.echo(json.dumps(_tried(tried), ensure_ascii=False, default=str))
+        echo_json(_tried(tried))
     else:
         _print(tried, source_id)
         if event and tried.first:
@@ -276,34 +277,34 @@ def _tried(tried: Tried) -> dict[str, Any]:
 
 
 def _print(tried: Tried, source_id: str) -> None:
-    click.echo(f"{tried.records} records ({', '.join(sorted(tried.formats)) or 'empty'})")
+    echo(f"{tried.records} records ({', '.join(sorted(tried.formats)) or 'empty'})")
     if not tried.sources and source_id == "auto":
-        click.echo("no source recognises it; `sekisho new source ID` starts one")
+        echo("no source recognises it; `sekisho new source ID` starts one")
     if tried.offers:
-        click.echo("what no source recognises could be read as (see the event with --source ID --event):")
+        echo("what no source recognises could be read as (see the event with --source ID --event):")
         for name, (share, values) in list(tried.offers.items())[:5]:
-            click.echo(f"  {name}: {share:.0%} of {len(tried.unknown)} records, {values:.0f} values each")
+            echo(f"  {name}: {share:.0%} of {len(tried.unknown)} records, {values:.0f} values each")
     for name, count in tried.sources.most_common():
-        click.echo(f"  {name}: {count} events, confidence {tried.confidence(name):.0%}")
+        echo(f"  {name}: {count} events, confidence {tried.confidence(name):.0%}")
     _section("what happened", tried.kinds)
     _section("left over (kept in `unmapped`)", tried.unmapped)
     if tried.rejects:
-        click.echo(f"rejected: {tried.rejects.total()}")
+        echo(f"rejected: {tried.rejects.total()}")
         for (code, why), count in tried.rejects.most_common(10):
-            click.echo(f"  {count:>7}  {code}: {why}")
+            echo(f"  {count:>7}  {code}: {shown(why)}")
     _section("they resemble (name one with --source)", tried.resembled)
     for trouble in tried.troubles:
-        click.echo(f"trouble: {trouble}")
+        echo(f"trouble: {shown(trouble)}")
 
 
 def _print_event(first: dict[str, Any]) -> None:
-    click.echo("\nfirst event:")
+    echo("\nfirst event:")
     for name, value in first.items():
-        click.echo(f"  {name}: {value}")
+        echo(f"  {name}: {shown(value)}")
 
 
 def _section(title: str, counts: Counter[str]) -> None:
     if counts:
-        click.echo(f"{title}:")
+        echo(f"{title}:")
         for name, count in counts.most_common(15):
-            click.echo(f"  {count:>7}  {name}")
+            echo(f"  {count:>7}  {shown(name)}")

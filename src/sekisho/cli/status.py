@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections import defaultdict
 from collections.abc import Callable
@@ -16,6 +15,7 @@ import msgspec
 
 from sekisho import detect, status, wiring
 from sekisho.cli.main import Global
+from sekisho.cli.outside import echo, echo_json, shown
 from sekisho.journal import JournalReader, Rejects
 from sekisho.lake import manifest, reader
 from sekisho.settings import Settings
@@ -168,7 +168,7 @@ def command(obj: Global, as_json: bool) -> None:
     """
     found = gather(obj.existing())
     if as_json:
-        click.echo(json.dumps(found, ensure_ascii=False))
+        echo_json(found)
     else:
         _print(found, ZoneInfo(obj.settings.zone))
     if not all(process["running"] for process in found["processes"].values()):
@@ -181,39 +181,39 @@ def _print(found: dict[str, Any], zone: ZoneInfo) -> None:
 
     for name, process in found["processes"].items():
         runs = f"runs  {process['resident_bytes'] / 1e6:,.0f} MB  since {clock(process['started_at'])}"
-        click.echo(f"{name:<10} {runs if process['running'] else 'DOES NOT RUN'}")
+        echo(f"{name:<10} {runs if process['running'] else 'DOES NOT RUN'}")
     lag = found["lag_seconds"]
-    click.echo(f"backlog    {found['backlog']:,} frames" + (f", lag {lag:.1f} s" if lag is not None else ""))
-    click.echo(
+    echo(f"backlog    {found['backlog']:,} frames" + (f", lag {lag:.1f} s" if lag is not None else ""))
+    echo(
         f"events     {found['events']:,}   rejects {found['rejects']:,}"
         f"   stored already {found['duplicates']:,}"
     )
     disk = found["disk"]
-    click.echo(
+    echo(
         f"disk       {disk['free'] / 1e9:,.1f} GB free; journal {disk['journal'] / 1e6:,.1f} MB,"
         f" lake {disk['lake'] / 1e6:,.1f} MB"
     )
     standing = found["standing"]
     if standing is None:
-        click.echo("absence    not looked for yet")
+        echo("absence    not looked for yet")
     elif standing["trouble"]:
-        click.echo(f"absence    COULD NOT LOOK at {clock(standing['at'])}: {standing['trouble']}")
+        echo(f"absence    COULD NOT LOOK at {clock(standing['at'])}: {standing['trouble']}")
     else:
         blind = sum(standing["unjudged"].values())
         told = f", {blind} cannot be judged (sekisho rules status)" if blind else ""
-        click.echo(f"absence    looked for at {clock(standing['at'])} in {standing['seconds']:.1f} s{told}")
+        echo(f"absence    looked for at {clock(standing['at'])} in {standing['seconds']:.1f} s{told}")
     _print_keeping(found["keeping"], clock)
     for damage in found["damaged"]:
-        click.echo(f"DAMAGED    {damage}")
+        echo(f"DAMAGED    {shown(damage)}")
     _print_seal(found["seal"], clock)
     heads = f"{'events':>12}{'rejects':>10}{'events/s':>10}{'lag s':>8}"
-    click.echo(f"\n{'source':<18}{heads}  last seen")
+    echo(f"\n{'source':<18}{heads}  last seen")
     for source, row in sorted(found["sources"].items()):
         if source == "auto" and not row["rejects"]:
             continue  # a label under which records arrive, not a source
         slow = "-" if row["lag_seconds"] is None else f"{row['lag_seconds']:,.1f}"
         numbers = f"{row['events']:>12,}{row['rejects']:>10,}{row['per_second']:>10,.1f}{slow:>8}"
-        click.echo(f"{source:<18}{numbers}  {clock(row['last_seen']) if row['last_seen'] else '-'}")
+        echo(f"{shown(source):<18}{numbers}  {clock(row['last_seen']) if row['last_seen'] else '-'}")
     _reasons(found)
 
 
@@ -221,26 +221,26 @@ def _print_seal(seal: dict[str, Any], clock: Callable[[float], str]) -> None:
     if not seal:
         return
     at = f", last checkpoint {clock(seal['at'])}" if seal["at"] else ""
-    click.echo(f"sealed     {seal['frames']:,} frames, {seal['unsealed']:,} not yet{at}")
+    echo(f"sealed     {seal['frames']:,} frames, {seal['unsealed']:,} not yet{at}")
     if seal["error"]:
-        click.echo(f"NOT SEALED {seal['error']}")
+        echo(f"NOT SEALED {seal['error']}")
     for name, row in seal["witnesses"].items():
         told = f"told {clock(row['told_at'])}" if row["told_at"] else "never told"
-        click.echo(f"  {name:<24} {told}, {row['lag_frames']:,} frames behind")
+        echo(f"  {name:<24} {told}, {row['lag_frames']:,} frames behind")
         if row["error"]:
-            click.echo(f"  {'REFUSED' if row['refused'] else 'failed'}: {row['error']}")
+            echo(f"  {'REFUSED' if row['refused'] else 'failed'}: {row['error']}")
 
 
 def _print_keeping(ran: dict[str, Any], clock: Callable[[float], str]) -> None:
     if ran["at"] is None:
-        click.echo("retention  not run yet (daily, in the process pipeline)")
+        echo("retention  not run yet (daily, in the process pipeline)")
         return
     gone = f"{sum(ran['events'].values()):,} events and {ran['segments']:,} segments deleted"
-    click.echo(f"retention  {clock(ran['at'])}  {gone}, {ran['held_rows']:,} events held")
+    echo(f"retention  {clock(ran['at'])}  {gone}, {ran['held_rows']:,} events held")
     for title in ("error", "waiting", "problems"):
         said = [ran[title]] if isinstance(ran[title], str) else ran[title]
         for line in filter(None, said[:5]):
-            click.echo(f"  {'WAITING FOR CONFIRMATION' if title == 'waiting' else title.upper()}: {line}")
+            echo(f"  {'WAITING FOR CONFIRMATION' if title == 'waiting' else title.upper()}: {line}")
 
 
 #: Shown with the process that counts it, if it does so since that process began.
@@ -255,6 +255,6 @@ _SINCE = (
 def _reasons(found: dict[str, Any]) -> None:
     for title, name, process in _SINCE:
         if found[name]:
-            click.echo(f"\n{title}{f' (since {process} began)' if process else ''}:")
+            echo(f"\n{title}{f' (since {process} began)' if process else ''}:")
             for first, second, number in found[name]:
-                click.echo(f"  {number:>10,}  {first}  {second}")
+                echo(f"  {number:>10,}  {shown(first)}  {shown(second)}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 
 import click
@@ -10,6 +9,7 @@ import click
 from sekisho import wiring
 from sekisho.cli import audited
 from sekisho.cli.main import Global
+from sekisho.cli.outside import echo, echo_json
 from sekisho.collect.tokens import Token, Tokens
 from sekisho.contract.discovery import discover
 from sekisho.model import Refused
@@ -62,10 +62,10 @@ def create(obj: Global, name: str, source: str, as_json: bool) -> None:
 
 def _show(name: str, source: str, token: str, *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps({"name": name, "source": source, "token": token}))
+        echo_json({"name": name, "source": source, "token": token})
         return
-    click.echo(token)
-    click.echo(
+    echo(token)
+    echo(
         f"This is the only time that the token '{name}' is shown. A running collector takes it at once.",
         err=True,
     )
@@ -84,15 +84,15 @@ def list_(obj: Global, as_json: bool) -> None:
     tokens = _tokens(obj).all()
     if as_json:
         rows = [{"name": t.name, "source": t.source, "created": _created(t)} for t in tokens]
-        click.echo(json.dumps(rows))
+        echo_json(rows)
         return
     if not tokens:
-        click.echo("There are no tokens. Make one with: sekisho tokens create NAME")
+        echo("There are no tokens. Make one with: sekisho tokens create NAME")
         return
     width = max(len("NAME"), *(len(token.name) for token in tokens))
-    click.echo(f"{'NAME':<{width}}  {'CREATED (UTC)':<20}  SOURCE")
+    echo(f"{'NAME':<{width}}  {'CREATED (UTC)':<20}  SOURCE")
     for token in tokens:
-        click.echo(f"{token.name:<{width}}  {_created(token):<20}  {token.source or 'any'}")
+        echo(f"{token.name:<{width}}  {_created(token):<20}  {token.source or 'any'}")
 
 
 @command.command()
@@ -109,7 +109,7 @@ def revoke(obj: Global, name: str) -> None:
     message = f"token '{name}' revoked"
     done = audited.event("token", name, audited.DELETE, "revoked", message, now=wiring.now())
     wiring.audit(obj.settings, [done])
-    click.echo(f"The token '{name}' is ended.")
+    echo(f"The token '{name}' is ended.")
 
 
 def _created(token: Token) -> str:

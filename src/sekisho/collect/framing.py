@@ -53,6 +53,11 @@ class Framing:
         """Whether a message has begun and not ended."""
         return bool(self._buffer) or self._left > 0 or self._continued
 
+    @property
+    def held(self) -> int:
+        """Bytes of the message that has not ended."""
+        return len(self._buffer)
+
     def feed(self, data: bytes) -> list[Message]:
         """Messages that are complete with ``data``."""
         self._buffer += data

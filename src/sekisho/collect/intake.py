@@ -23,6 +23,8 @@ from sekisho.collect.unpack import BLOCK, Limits, Stopped, Trouble
 from sekisho.model import Records, Retry, Text
 
 Append = Callable[[Records], int]
+#: Code of the trouble that a link inside a folder is.
+LINK = "link"
 #: ``tell(read, records)``: bytes of the file's content that were read, records that were sent
 Tell = Callable[[int, int], None]
 
@@ -314,7 +316,11 @@ def printable(name: str | Path) -> str:
 
 
 def walk(paths: list[Path]) -> Iterator[Path | tuple[Path, Trouble]]:
-    """Files in the order given; folders sorted, with all below them. Links to folders are not followed."""
+    """Files in the order given; folders sorted, with all below them.
+
+    What a person names may be a link. Links inside a folder are told and not followed: whoever may write
+    there could else have any file of this machine read, or one file endlessly.
+    """
     for path in paths:
         if path.is_dir():
             yield from _folder(path)
@@ -331,9 +337,17 @@ def _folder(folder: Path) -> Iterator[Path | tuple[Path, Trouble]]:
         yield folder, _unreadable(error)
         return
     for entry in entries:
-        if entry.is_dir():
-            if not entry.is_symlink():
-                yield from _folder(entry)
+        if entry.is_symlink():
+            yield (
+                entry,
+                _trouble(
+                    LINK,
+                    "フォルダー内のリンクはたどりません。読み込むには、このパスを直接指定してください",
+                    "a link inside a folder is not followed; to read it, name it on the command line",
+                ),
+            )
+        elif entry.is_dir():
+            yield from _folder(entry)
         elif entry.is_file():
             yield entry
 

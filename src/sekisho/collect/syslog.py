@@ -18,6 +18,7 @@ from sekisho import settings
 from sekisho.collect import udp
 from sekisho.collect.counters import Counters
 from sekisho.collect.framing import Framing, Message
+from sekisho.collect.seats import BUDGET, Seats, Unfinished
 from sekisho.model import Records, Retry
 
 Append = Callable[[Records], Awaitable[int]]
@@ -26,8 +27,12 @@ Now = Callable[[], int]
 LINGER = 0.2
 BATCH_MESSAGES = 5_000
 BATCH_BYTES = 4 * 1024 * 1024
-#: seconds without a byte after which a connection is closed; a shipper simply connects anew
-IDLE = 3600.0
+#: seconds without a byte after which a connection is closed. Many forwarders learn of it only by losing the
+#: next message, so who has sent one may be quiet for a day; the kernel's probes find those that are gone.
+IDLE = 24 * 3600.0
+UNPROVEN = 3600.0
+#: the kernel's probes (tcp(7)): seconds of silence before the first, seconds between them, how many
+_PROBES = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 20, "TCP_KEEPCNT": 3}
 #: seconds that a clean stop waits for what senders have already put on the wire
 DRAIN = 2.0
 _QUIET = 0.1
@@ -133,7 +138,9 @@ class _Connection:
         journaling: Journaling,
         collect: settings.Collect,
         counters: Counters,
+        unfinished: Unfinished,
     ) -> None:
+        self._unfinished = unfinished
         self._reader = reader
         self._writer = writer
         self._receiver = receiver
@@ -147,7 +154,10 @@ class _Connection:
         self._timer: asyncio.Timeout | None = None
         self._deadline: float | None = None
         peer = writer.get_extra_info("peername")
-        self._peer = str(peer[0]) if peer else ""
+        self.peer = str(peer[0]) if peer else ""
+        self.proven = False
+        self.heard = asyncio.get_running_loop().time()
+        self.began: float | None = None
         self._identity = _common_name(writer.get_extra_info("peercert"))
 
     def stop(self, deadline: float) -> None:
@@ -155,6 +165,15 @@ class _Connection:
         self._deadline = deadline
         if self._timer is not None and not self._timer.expired():
             self._timer.reschedule(min(deadline, asyncio.get_running_loop().time() + _QUIET))
+
+    def shed(self, reason: str) -> None:
+        """End at once; an unfinished message is lost."""
+        counts = self._counters.dropped if reason == BUDGET else self._counters.refused
+        counts[self._receiver, reason] += 1
+        self._framing.end()
+        self.began = None
+        self._unfinished.hold(self, 0)
+        self._writer.transport.abort()
 
     async def serve(self) -> None:
         """Read until the sender ends, falls silent too long, or we stop; journal everything taken."""
@@ -166,20 +185,36 @@ class _Connection:
         except (ConnectionError, ssl.SSLError, TimeoutError):
             self._counters.refused[self._receiver, "connection-broken"] += 1
         self._pending += self._framing.end()
+        self._unfinished.hold(self, 0)
         await self._flush()
         self._writer.close()
 
     def _take(self, data: bytes) -> None:
+        now = asyncio.get_running_loop().time()
         if not self._pending:
-            self._flush_at = asyncio.get_running_loop().time() + LINGER
-        self._pending += self._framing.feed(data)
+            self._flush_at = now + LINGER
+        if data:
+            self._hear(data, now)
+
+    def _hear(self, data: bytes, now: float) -> None:
+        found = self._framing.feed(data)
+        self._pending += found
         self._size += len(data)
+        self.heard = now
+        self.proven = self.proven or bool(found)
+        if not self._framing.partial:
+            self.began = None
+        elif found or self.began is None:
+            self.began = now
+        self._unfinished.hold(self, self._framing.held)
 
     def _wait(self, now: float) -> float:
         """Seconds to wait for more bytes."""
         if self._pending:
             return self._flush_at - now
-        return self._patience if self._framing.partial else IDLE
+        if self.began is not None:
+            return max(0.0, self.began + self._patience - now)
+        return self.heard + (IDLE if self.proven else UNPROVEN) - now
 
     async def _read(self) -> bytes | None:
         """Bytes; empty if it is time to flush; None if this connection is over."""
@@ -188,7 +223,7 @@ class _Connection:
         if self._deadline is not None and now >= self._deadline:
             return None
         wait = self._wait(now)
-        if wait <= 0:
+        if wait <= 0 and self._pending:
             return b""
         try:
             async with asyncio.timeout(_QUIET if stopping else wait) as self._timer:
@@ -198,7 +233,7 @@ class _Connection:
                 return None
             if self._pending:
                 return b""
-            reason = "stalled" if self._framing.partial else "idle"
+            reason = "idle" if self.began is None else "stalled"
             self._counters.refused[self._receiver, reason] += 1
             return None
         finally:
@@ -206,8 +241,13 @@ class _Connection:
 
     async def _flush(self) -> None:
         messages, self._pending, self._size = self._pending, [], 0
-        if messages:
-            await self._journaling.send(self._receiver, self._peer, self._identity, messages)
+        if not messages:
+            return
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        await self._journaling.send(self._receiver, self.peer, self._identity, messages)
+        if self.began is not None:  # we did not read meanwhile: that is not the sender's time
+            self.began += loop.time() - start
 
 
 def _common_name(certificate: dict[str, object] | None) -> str:
@@ -221,6 +261,14 @@ def _common_name(certificate: dict[str, object] | None) -> str:
     return ""
 
 
+def _probe(sock: socket.socket) -> None:
+    """Let the kernel find out whether the other end is still there."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _PROBES.items():
+        if (option := getattr(socket, name, None)) is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
 class _Streams:
     """Listening sockets for TCP and TLS and the connections that came in through them."""
 
@@ -230,12 +278,14 @@ class _Streams:
         self._collect = collect
         self._servers: list[asyncio.Server] = []
         self._open: dict[asyncio.Task[None], _Connection] = {}
+        self._unfinished = Unfinished(collect.max_unfinished)
 
     async def listen(
         self, port: int, receiver: str, allowed: Callable[[str], bool], context: ssl.SSLContext | None
     ) -> int:
         """Listen; gives the port that was bound. Raises ``OSError`` if it is taken."""
         loop = asyncio.get_running_loop()
+        seats = Seats(self._collect.max_connections, self._collect.max_connections_of_peer)
         handshake = min(10.0, self._collect.read_timeout) if context else None
 
         def protocol() -> asyncio.StreamReaderProtocol:
@@ -243,7 +293,7 @@ class _Streams:
 
             async def client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
                 made.set()
-                await self._client(reader, writer, receiver, allowed)
+                await self._client(reader, writer, receiver, allowed, seats)
 
             def check() -> None:
                 if not made.is_set():
@@ -271,24 +321,29 @@ class _Streams:
         writer: asyncio.StreamWriter,
         receiver: str,
         allowed: Callable[[str], bool],
+        seats: Seats,
     ) -> None:
         peer = writer.get_extra_info("peername")
         if peer and not allowed(str(peer[0])):
             self._counters.refused[receiver, "not-allowed"] += 1
             writer.transport.abort()
             return
-        if len(self._open) >= self._collect.max_connections:
-            self._counters.refused[receiver, "too-many-connections"] += 1
+        if peer and (reason := seats.refusal(str(peer[0]))) is not None:
+            self._counters.refused[receiver, reason] += 1
             writer.transport.abort()
             return
-        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        connection = _Connection(reader, writer, receiver, self._journaling, self._collect, self._counters)
+        _probe(writer.get_extra_info("socket"))
+        connection = _Connection(
+            reader, writer, receiver, self._journaling, self._collect, self._counters, self._unfinished
+        )
+        seats.take(connection)
         task = asyncio.current_task()
         assert task is not None
         self._open[task] = connection
         try:
             await connection.serve()
         finally:
+            seats.leave(connection)
             del self._open[task]
 
     async def close(self) -> None:

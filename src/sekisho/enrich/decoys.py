@@ -14,7 +14,8 @@ import pyarrow as pa
 
 from sekisho.enrich.identity import REMEMBERED
 from sekisho.enrich.timeline import NEVER, NO_STEPS, NOTHING, Coded, Ints, Span, Steps, micros, resolve, steps
-from sekisho.model.folding import fold, keyed_hash
+from sekisho.model.folding import keyed_hash
+from sekisho.model.spelling import looks_like, spellings
 
 #: Who acted before whom it was done to: of a decoy that changes itself, the use counts.
 COLUMNS = (
@@ -61,10 +62,16 @@ class Decoys:
         return result, places
 
     def _look(self, value: str) -> Steps:
-        """The value itself, without its Windows domain, without its mail domain, without both."""
-        whole = fold(value)
-        bare = whole.rpartition("\\")[2]
-        for form in dict.fromkeys((whole, bare, whole.partition("@")[0], bare.partition("@")[0])):
+        """The value in any spelling, without its Windows domain, without its mail domain, without both.
+
+        Also what only looks like it: nobody is granted anything by a decoy, and whoever imitates one has
+        seen it. The rule ``look-alike`` tells that the letters are others.
+        """
+        forms = spellings(value)
+        forms += tuple(form.rpartition("\\")[2] for form in forms)
+        forms += tuple(form.partition("@")[0] for form in forms)
+        forms += tuple(look for form in forms if (look := looks_like(form)))
+        for form in dict.fromkeys(forms):
             spans = self._spans.get(keyed_hash(self._key, form))
             if spans:
                 return steps(spans, lasting=False)

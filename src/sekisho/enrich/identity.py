@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping
 from functools import lru_cache
@@ -26,9 +27,13 @@ from sekisho.enrich.timeline import (
     steps,
 )
 from sekisho.model.folding import fold, plain
+from sekisho.model.spelling import spellings
 
 #: Distinct (source, name) pairs that are remembered.
 REMEMBERED = 1 << 16
+
+#: A name or mail address that has but one spelling.
+_USUAL = re.compile(r"[^\\/%#]*").fullmatch
 
 _ABOUT_USER = pa.array([3001, 3002], pa.int32())
 #: ``user`` is somebody else, to whom or from whom a right is given: never the one who acted.
@@ -218,7 +223,10 @@ class Holders:
 
     def _forms(self, source: str, value: str) -> Steps:
         known = self._known(source, fold(value))
-        return known if known.starts or "\\" not in value else self._known(source, plain(value))
+        if known.starts or _USUAL(value):
+            return known
+        others = (self._known(source, form) for form in spellings(value)[1:])
+        return next((steps for steps in others if steps.starts), NO_STEPS)
 
 
 def _only(held: Held, flags: npt.NDArray[np.bool_]) -> Held:

@@ -127,7 +127,19 @@ class _Slice:
     def clear(self) -> None:
         self.rows, self.size = [], 0
 
-    def drop(self, out: Mapping[int, tuple[str, str]]) -> None:
+    def clear_of(self, misfits: columns.Reasons) -> dict[int, str]:
+        """Set what fits no column aside, into what is left over; gives the rows that are none without it."""
+        out: dict[int, str] = {}
+        for index, reasons in misfits.items():
+            event, *others, left = self.rows[index]
+            aside = columns.cleared(event, reasons)
+            if aside is None:
+                out[index] = "; ".join(reasons.values())
+            else:
+                self.rows[index] = (event, *others, _joined(aside, left))
+        return out
+
+    def drop(self, out: Mapping[int, str]) -> None:
         self.rows = [row for index, row in enumerate(self.rows) if index not in out]
 
     def across(self) -> _Line:
@@ -174,19 +186,6 @@ def _stated_zone(name: str) -> tzinfo | None:
         return ZoneInfo(name) if name else None
     except (ZoneInfoNotFoundError, ValueError):
         return None
-
-
-def _not_text(left: Sequence[bytes | None]) -> dict[int, tuple[str, str]]:
-    """Rows of which a part that no mapping reads is not UTF-8."""
-    return {row: why for row, text in enumerate(left) if text and (why := _not_utf8(text))}
-
-
-def _not_utf8(text: bytes) -> tuple[str, str] | None:
-    try:
-        text.decode()
-    except UnicodeDecodeError as error:
-        return ("not-utf-8", f"JSON must be UTF-8 (RFC 8259, 8.1): {error}")
-    return None
 
 
 class Normaliser:
@@ -267,17 +266,7 @@ class Normaliser:
 
     def _columns(self, part: _Slice, rejects: list[Reject]) -> pa.Table:
         """The slice as a table; rows that do not fit their columns become rejects."""
-        line = part.across()
-        try:
-            left = columns.utf8(line.left)
-        except pa.ArrowInvalid:
-            line = self._drop(part, _not_text(line.left), rejects)
-            left = columns.utf8(line.left)
-        try:
-            filled = columns.mapped(line.events)
-        except columns.Misfit as misfit:
-            line = self._drop(part, {i: ("wrong-shape", why) for i, why in misfit.rows.items()}, rejects)
-            filled, left = columns.mapped(line.events), columns.utf8(line.left)
+        line, filled = self._filled(part, rejects)
         count = len(line.events)
         filled["category_uid"] = pa.array([kind[0] for kind in line.kinds], pa.int32())
         filled["type_uid"] = pa.array([kind[1] for kind in line.kinds], pa.int64())
@@ -287,13 +276,18 @@ class Normaliser:
         filled["ingested_at"] = pa.array(line.received, pa.int64()).view(TIME)
         filled["receiver"] = columns.array(line.receivers, pa.string())
         filled["raw"] = columns.texts(line.bodies)
-        filled["unmapped"] = left
+        filled["unmapped"] = columns.utf8_mended(line.left)
         return columns.table(filled, count)
 
-    def _drop(self, part: _Slice, out: dict[int, tuple[str, str]], rejects: list[Reject]) -> _Line:
-        line = part.across()
-        for row, (code, why) in out.items():
-            source = line.sources[row]
-            rejects.append(Reject(Offset.unpack(line.offsets[row]), source, code, f"source {source}: {why}"))
-        part.drop(out)
-        return part.across()
+    def _filled(self, part: _Slice, rejects: list[Reject]) -> tuple[_Line, dict[str, pa.Array]]:
+        """The mapped columns, once every value that fits none is set aside."""
+        while True:
+            line = part.across()
+            try:
+                return line, columns.mapped(line.events)
+            except columns.Misfit as misfit:
+                out = part.clear_of(misfit.rows)
+            for row, why in out.items():
+                source, offset = line.sources[row], Offset.unpack(line.offsets[row])
+                rejects.append(Reject(offset, source, "wrong-shape", f"source {source}: {why}"))
+            part.drop(out)

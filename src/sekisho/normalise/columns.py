@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,12 +24,38 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FEW = 40
 
 
-class Misfit(Exception):  # noqa: N818 - a verdict on rows
-    """Rows that cannot become columns: index in the batch and the reason."""
+#: Columns without which a row is no event.
+_CORE = frozenset({"time", "class_uid", "activity_id"})
+#: So many characters of a value that fits no column are kept.
+_SHOWN = 1_000
 
-    def __init__(self, rows: dict[int, str]) -> None:
+#: Of the rows that do not fit: place in the batch → column → the reason.
+Reasons = dict[int, dict[str, str]]
+
+
+class Misfit(Exception):  # noqa: N818 - a verdict on rows
+    """Rows that cannot become columns as they are."""
+
+    def __init__(self, rows: Reasons) -> None:
         self.rows = rows
         super().__init__(f"{len(rows)} rows do not fit")
+
+
+def cleared(event: Event, reasons: Mapping[str, str]) -> dict[str, str] | None:
+    """Take what does not fit out of ``event``; it comes back as texts, by ``misfit.COLUMN``.
+
+    None if the row is no event without it, or has a column that there is not (a fault of the mapping).
+    """
+    if any(name in _CORE or name not in _TYPES for name in reasons):
+        return None
+    values: dict[str, Any] = dict(event)
+    for name in reasons:
+        event[name] = None  # type: ignore[literal-required]  # a name of _TYPES
+    return {f"misfit.{name}": _told(values[name]) for name in reasons}
+
+
+def _told(value: Any) -> str:
+    return str(value).encode("utf-8", "backslashreplace").decode()[:_SHOWN]
 
 
 def utf8(texts: Sequence[bytes | None]) -> pa.Array:
@@ -43,6 +69,14 @@ def texts(bodies: Sequence[bytes]) -> pa.Array:
         return utf8(bodies)
     except pa.ArrowInvalid:
         return pa.array([body.decode("utf-8", "backslashreplace") for body in bodies], pa.string())
+
+
+def utf8_mended(texts: Sequence[bytes | None]) -> pa.Array:
+    """``utf8``; bytes that are not UTF-8 become U+FFFD."""
+    try:
+        return utf8(texts)
+    except pa.ArrowInvalid:
+        return pa.array([text and text.decode("utf-8", "replace") for text in texts], pa.string())
 
 
 def _offenders(name: str, values: Sequence[Any], kind: pa.DataType) -> dict[int, str]:
@@ -86,18 +120,23 @@ def array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
     return pa.array(values, kind)
 
 
+def _note(misfits: Reasons, name: str, found: Mapping[int, str]) -> None:
+    for index, why in found.items():
+        misfits.setdefault(index, {}).setdefault(name, why)
+
+
 def _filled(names: Iterable[str], columns: Iterable[Sequence[Any]]) -> dict[str, pa.Array]:
     """Arrays of parallel columns. Raises ``Misfit``."""
-    misfits: dict[int, str] = {}
+    misfits: Reasons = {}
     arrays: dict[str, pa.Array] = {}
     for name, values in zip(names, columns, strict=True):
         kind = _TYPES[name]
         try:
             arrays[name] = array(values, kind)
         except _MISFITS:
-            misfits.update(_offenders(name, values, kind))
+            _note(misfits, name, _offenders(name, values, kind))
         if name in _TIMES:
-            misfits.update(_unzoned(name, values))
+            _note(misfits, name, _unzoned(name, values))
     if misfits:
         raise Misfit(misfits)
     return arrays
@@ -108,7 +147,7 @@ def _group(names: Sequence[str], rows: Sequence[Event], mixed: bool) -> dict[str
     if unknown := [name for name in names if name not in _TYPES]:
         raise Misfit(
             {
-                index: f"column {name}: there is no such column in ocsf/event.py"
+                index: {name: f"column {name}: there is no such column in ocsf/event.py"}
                 for name in unknown
                 for index, row in enumerate(rows)
                 if name in row
@@ -142,7 +181,7 @@ def mapped(rows: Sequence[Event]) -> dict[str, pa.Array]:
         names, _, mixed = groups[0]
         return _group(names, rows, mixed)
     parts: list[dict[str, pa.Array]] = []
-    misfits: dict[int, str] = {}
+    misfits: Reasons = {}
     for names, places, mixed in groups:
         try:
             parts.append(_group(names, [rows[place] for place in places], mixed))

@@ -13,6 +13,7 @@ from sekisho.contract import Hints, Json, Lines, Unmappable
 from sekisho.contract.source import AnySource
 from sekisho.normalise.formats import windows
 from sekisho.normalise.leftovers import Extended, Learner
+from sekisho.normalise.mending import Fitter, merged, sound
 from sekisho.normalise.wrapping import Unwrapped
 from sekisho.ocsf import CLASSES, Event
 
@@ -32,6 +33,8 @@ _FAULTS = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, 
 _NOT_KNOWN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
+#: Verdicts after which the record is mended: what is bad in it may be one field that is not needed.
+_MENDED = ("not-json", "wrong-shape", "not-utf-8")
 #: A time outside these years is no time of a log: at the ends of the calendar arithmetic with zones fails.
 EARLIEST, LATEST = 1900, 2200
 #: A finished row: event, (category, type), what the mapping left over (a JSON object), whether it is timeless
@@ -71,10 +74,12 @@ class Mapper:
         self._map: Callable[[Any, Hints], Event] = source.map
         self._zone = ZoneInfo(source.zone) if source.zone else None
         self._learner: Learner | None = None
+        self._fitter: Fitter | None = None
         self._decode: Callable[[Unwrapped], Any]
         decode = source.decode
         if isinstance(decode, Json):
             self._learner = Learner(decode.record)
+            self._fitter = Fitter(decode.record, source.id)
             self._strict = msgspec.json.Decoder(decode.record).decode
             self._lax = msgspec.json.Decoder(decode.record, strict=False).decode
             self._decode = self._json
@@ -103,6 +108,28 @@ class Mapper:
 
     def row(self, unwrapped: Unwrapped, zone: tzinfo | None = None) -> Row:
         """``zone`` is what the sender or a person states for times without offset. Raises ``Unmappable``."""
+        try:
+            return self._row(unwrapped, zone)
+        except Unmappable as verdict:
+            if verdict.code not in _MENDED or unwrapped.payload.lstrip()[:1] != b"{":
+                raise
+            return self._mended(unwrapped, zone, verdict)
+
+    def _mended(self, unwrapped: Unwrapped, zone: tzinfo | None, verdict: Unmappable) -> Row:
+        """The row of what can be read of a record that was refused as it is; else the verdict stands."""
+        payload = sound(unwrapped.payload)
+        if self._fitter is None or self._learner is None:
+            if payload == unwrapped.payload:
+                raise verdict
+            return self._row(unwrapped._replace(payload=payload), zone)
+        fitted, out = self._fitter.fit(payload, strict=unwrapped.wrapping != "csv")
+        if payload == unwrapped.payload and not out:
+            raise verdict
+        event, kind, _, timeless = self._row(unwrapped._replace(payload=fitted), zone)
+        left = merged(self._learner.plan.left(payload, []), out)
+        return event, kind, as_json(left) if left else None, timeless
+
+    def _row(self, unwrapped: Unwrapped, zone: tzinfo | None) -> Row:
         hints = unwrapped.hints
         extended: Extended | None = None
         kept: list[msgspec.Raw | None] = []

@@ -36,9 +36,14 @@ class Collect(_Section, frozen=True):
     max_body: Annotated[int, Meta(ge=1024)] = 64 * 1024 * 1024
     #: bytes of one record
     max_record: Annotated[int, Meta(ge=1024)] = 1024 * 1024
-    #: seconds in which a request must have arrived whole
+    #: seconds in which a request, or a syslog message from its first byte, must have arrived whole
     read_timeout: Annotated[float, Meta(gt=0)] = 30.0
+    #: connections at a time, of each listener (HTTP, syslog over TCP, syslog over TLS)
     max_connections: Annotated[int, Meta(ge=1)] = 2000
+    #: of these, syslog connections of one sender (IPv4 address or IPv6 /64)
+    max_connections_of_peer: Annotated[int, Meta(ge=1)] = 100
+    #: bytes of unfinished syslog messages of all senders together
+    max_unfinished: Annotated[int, Meta(ge=4096)] = 64 * 1024 * 1024
     #: refuse (503) when less than this many bytes are free on the disk
     min_free: int = 512 * 1024 * 1024
     #: addresses from which plain syslog is taken (CIDR); empty = any

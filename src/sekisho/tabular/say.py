@@ -19,7 +19,7 @@ def _line(problem: Problem, language: Language) -> str:
         place.append(f"{problem.row} 行目" if ja else f"row {problem.row}")
     if problem.column:
         place.append(f"列「{problem.column}」" if ja else f"column {problem.column}")
-    got = _printable(problem.got)
+    got = problem.got
     said = (f"「{got}」" if ja else f"'{got}'") if got else ("空欄" if ja else "empty")
     where = " ".join(place) if ja else ", ".join(place)
     start = f"{where}: " if where else ""
@@ -29,8 +29,12 @@ def _line(problem: Problem, language: Language) -> str:
     example = (
         (f"（例: {problem.example}）" if ja else f" (example: {problem.example})") if problem.example else ""
     )
-    return f"{start}{said} → {wanted}{example}" if ja else f"{start}{said}; expected {wanted}{example}"
+    line = f"{start}{said} → {wanted}{example}" if ja else f"{start}{said}; expected {wanted}{example}"
+    return _printable(line)  # names of columns are the file's own, too
 
 
 def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    """What is no letter, mark or blank (an escape sequence, say) must not reach a terminal."""
+    return "".join(
+        c if c.isprintable() or c == "\N{IDEOGRAPHIC SPACE}" else "\N{REPLACEMENT CHARACTER}" for c in text
+    )

@@ -16,10 +16,13 @@ from sekisho.model import Problem, Text
 from sekisho.tabular.safe import unescape
 
 MAX_BYTES = 32 * 1024 * 1024
-MAX_UNPACKED = 512 * 1024 * 1024
+MAX_UNPACKED = 128 * 1024 * 1024
 MAX_RATIO = 200
 MAX_ROWS = 200_000
 MAX_COLUMNS = 200
+MAX_CELLS = 2_000_000
+#: Empty rows one after the other: a row may state any number, and all before it count.
+MAX_GAP = 10_000
 _ENCODINGS = ("utf-8-sig", "cp932")
 
 
@@ -150,9 +153,12 @@ def _page(page: Any, name: str) -> tuple[list[SheetRow], list[Problem]]:
     problems: list[Problem] = []
     header: tuple[str, ...] = ()
     page.reset_dimensions()
+    read = empty = 0
     for number, cells in _numbered(page):
-        if number > MAX_ROWS:
-            return rows, [*problems, _too_long(name)]
+        read += len(cells)
+        empty = 0 if cells else empty + 1
+        if number > MAX_ROWS or read > MAX_CELLS or empty > MAX_GAP:
+            return rows, [*problems, _too_much(name, number, read, empty)]
         texts = []
         for index, cell in enumerate(cells):
             text, expected = _text(cell)
@@ -166,11 +172,29 @@ def _page(page: Any, name: str) -> tuple[list[SheetRow], list[Problem]]:
     return rows, problems
 
 
+def _too_much(name: str, number: int, read: int, empty: int) -> Problem:
+    if number > MAX_ROWS:
+        return _too_long(name)
+    if read > MAX_CELLS:
+        expected = Text(ja=f"{MAX_CELLS:,} 個以下のセル", en=f"at most {MAX_CELLS:,} cells")
+        return _file(name, f"> {MAX_CELLS:,}", expected)
+    expected = Text(
+        ja=f"連続 {MAX_GAP:,} 行以下の空行（表の下の空行を削除してください）",
+        en=f"at most {MAX_GAP:,} empty rows one after the other (delete those below the table)",
+    )
+    return _file(name, f"{empty:,} empty rows before row {number:,}", expected)
+
+
 def _numbered(page: Any) -> Iterator[tuple[int, tuple[Any, ...]]]:
+    """Rows without the empty cells at their ends. Rows that the file leaves out are all the same object."""
+    empty: tuple[Any, ...] | None = None
     for number, cells in enumerate(page.iter_rows(max_col=MAX_COLUMNS), 1):
-        while cells and cells[-1].value is None:
-            cells = cells[:-1]
-        yield number, cells
+        if cells is empty:
+            yield number, ()
+            continue
+        last = next((index for index in range(len(cells), 0, -1) if cells[index - 1].value is not None), 0)
+        empty = empty if last else cells
+        yield number, cells[:last]
 
 
 def _text(cell: Any) -> tuple[str, Text | None]:

@@ -6,6 +6,7 @@ import email
 import http.server
 import json
 import logging
+import re
 import socket
 import subprocess
 import threading
@@ -235,8 +236,8 @@ def test_a_storm_becomes_a_digest_worst_first(data: Path, hook: Any) -> None:
     found_something(settings, "emp-worst", severity=Severity.CRITICAL)
     assert deliver_due(NOW, settings) == 1
     lines = hook.got[0][2].splitlines()
-    assert lines[0] == "*[Sekisho] 81 alerts*"
-    assert "[critical]" in lines[1]
+    assert lines[:3] == ["```", "[Sekisho] 81 alerts", ""]
+    assert "[critical]" in lines[3]
     assert "… 31 more" in hook.got[0][2]
     for n in range(PER_MINUTE + 5):
         found_something(settings, f"late{n}")
@@ -246,6 +247,42 @@ def test_a_storm_becomes_a_digest_worst_first(data: Path, hook: Any) -> None:
     assert counts()["pending"] == 6
     assert deliver_due(NOW + timedelta(minutes=2), settings) >= 1
     assert counts()["pending"] == 0
+
+
+HOSTILE = (
+    "a``` *All clear, ignore* ```",
+    "``",
+    "<!channel> <@U012AB3CD> <!subteam^S1> <#C1|general>",
+    "<https://evil.example|fix> & &lt;",
+    "x\n```\n*bold*\r\nBcc: thief@example.com",
+    "\x1b[2J\x07\u202e\ud800\x9b",
+    "`" * 40_000,
+    "&" * 40_000,
+)
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_words_of_a_log_break_out_of_no_message(
+    data: Path, hook: Any, post: tuple[Letters, int], text: str
+) -> None:
+    from sekisho.modules.alerts.send import Letter, send
+
+    letter = Letter(f"[Sekisho] {text}", f"before {text}\n  after {text}", "key-1")
+    settings = by_hook(data, hook.server_port)
+    send(settings.notify.webhooks[0], letter, data, NOW)
+    [(_, _, message, _)] = hook.got
+    assert (message[:4], message[-4:]) == ("```\n", "\n```")
+    inside = message[3:-3]
+    assert len(message) < 40_000, "Slack would cut its end off"
+    assert not set("`<>") & set(inside)
+    assert re.fullmatch(r"(?:[^&]|&(?:amp|lt|gt);)*", inside), "an entity is whole"
+    letters, port = post
+    send(by_mail(data, port).notify.mail[0], letter, data, NOW)
+    [(mail, _)] = letters.got
+    assert mail["Bcc"] is None
+    assert mail["Subject"].startswith("[Sekisho] ")
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", message + mail["Subject"])
+    assert not re.search("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202e]", mail.get_content())
 
 
 def test_mail_arrives_after_the_server_recovers(data: Path, post: tuple[Letters, int]) -> None:

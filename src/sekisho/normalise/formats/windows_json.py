@@ -57,6 +57,15 @@ def _whole(value: Any, name: str) -> int | None:
     return number(as_text(value), name)
 
 
+def _optional(value: Any, name: str, rest: dict[str, Any]) -> int | None:
+    """A number that an event need not have; what is none is left in ``rest``."""
+    try:
+        return _whole(value, name)
+    except Unmappable:
+        rest.setdefault(name, as_text(value))
+        return None
+
+
 def _stated(value: Any) -> datetime | None:
     """The time in ``value`` if it states its offset."""
     if type(value) is not str:
@@ -111,10 +120,10 @@ def _first(data: dict[str, Any], *names: str) -> Any:
     return None
 
 
-def _level(value: Any) -> int | None:
+def _level(value: Any, rest: dict[str, Any]) -> int | None:
     if type(value) is str and not value.isdigit():
         return _LEVELS.get(value.lower())
-    return _whole(value, "Level")
+    return _optional(value, "Level", rest)
 
 
 def _unfold(data: dict[str, Any]) -> None:
@@ -151,12 +160,12 @@ def _flat(data: dict[str, Any], hints: Hints) -> WindowsEvent:
             pop("Hostname", None) or _first(data, "Computer", "MachineName", "host") or hints.host
         ),
         time=time,
-        record_id=_whole(
-            pop("RecordNumber", None) or _first(data, "EventRecordID", "RecordId"), "RecordNumber"
+        record_id=_optional(
+            pop("RecordNumber", None) or _first(data, "EventRecordID", "RecordId"), "RecordNumber", data
         ),
-        level=_level(pop("Level", None) or _first(data, "EventLevel", "Severity")),
-        opcode=_whole(pop("OpcodeValue", None), "OpcodeValue"),
-        process_id=_whole(pop("ExecutionProcessID", None), "ExecutionProcessID"),
+        level=_level(pop("Level", None) or _first(data, "EventLevel", "Severity"), data),
+        opcode=_optional(pop("OpcodeValue", None), "OpcodeValue", data),
+        process_id=_optional(pop("ExecutionProcessID", None), "ExecutionProcessID", data),
         user_sid=pop("UserID", None) if type(data.get("UserID")) is str else None,
         activity_id=pop("ActivityID", None) if type(data.get("ActivityID")) is str else None,
         message=pop("Message", None) if type(data.get("Message")) is str else None,
@@ -185,10 +194,12 @@ def _winlogbeat(data: dict[str, Any], hints: Hints) -> WindowsEvent:
         computer=as_text(computer),
         time=time,
         rest=_texts(rest),
-        record_id=_whole(log.get("record_id"), "winlog.record_id"),
+        record_id=_optional(log.get("record_id"), "winlog.record_id", rest),
         level=_beat_level(data.get("log")),
         opcode=None,
-        process_id=_whole(process.get("pid"), "winlog.process.pid") if isinstance(process, dict) else None,
+        process_id=_optional(process.get("pid"), "winlog.process.pid", rest)
+        if isinstance(process, dict)
+        else None,
         user_sid=as_text(user.get("identifier")) or None if isinstance(user, dict) else None,
         activity_id=as_text(log.get("activity_id")) or None,
         message=as_text(data.get("message")) or None,
@@ -249,10 +260,10 @@ def _evtx(event: Any) -> WindowsEvent:
         computer=as_text(system.get("Computer")),
         time=moment(time),
         rest=_texts(rest),
-        record_id=_whole(_content(system.get("EventRecordID")), "EventRecordID"),
-        level=_whole(_content(system.get("Level")), "Level"),
-        opcode=_whole(_content(system.get("Opcode")), "Opcode"),
-        process_id=_whole(_attributes(system, "Execution").get("ProcessID"), "Execution ProcessID"),
+        record_id=_optional(_content(system.get("EventRecordID")), "EventRecordID", rest),
+        level=_optional(_content(system.get("Level")), "Level", rest),
+        opcode=_optional(_content(system.get("Opcode")), "Opcode", rest),
+        process_id=_optional(_attributes(system, "Execution").get("ProcessID"), "Execution ProcessID", rest),
         user_sid=as_text(_attributes(system, "Security").get("UserID")) or None,
         activity_id=as_text(_attributes(system, "Correlation").get("ActivityID")) or None,
         message=message if isinstance(message, str) else None,

@@ -92,6 +92,15 @@ def number(text: str | None, name: str) -> int | None:
         raise Unmappable("wrong-shape", f"{name}: {text[:60]!r} is no number") from error
 
 
+def _optional(text: str | None, name: str, rest: dict[str, str]) -> int | None:
+    """A number that an event need not have; what is none is left in ``rest``."""
+    try:
+        return number(text, name)
+    except Unmappable:
+        rest.setdefault(name, text or "")
+        return None
+
+
 class _System:
     """The ``System`` element: texts and attributes by element name."""
 
@@ -146,10 +155,10 @@ def _event(system: _System, rest: dict[str, str], message: str | None) -> Window
         computer=system.text("Computer") or "",
         time=moment(time),
         rest=rest,
-        record_id=number(system.text("EventRecordID"), "EventRecordID"),
-        level=number(system.text("Level"), "Level"),
-        opcode=number(system.text("Opcode"), "Opcode"),
-        process_id=number(system.attribute("Execution", "ProcessID"), "Execution/@ProcessID"),
+        record_id=_optional(system.text("EventRecordID"), "EventRecordID", rest),
+        level=_optional(system.text("Level"), "Level", rest),
+        opcode=_optional(system.text("Opcode"), "Opcode", rest),
+        process_id=_optional(system.attribute("Execution", "ProcessID"), "Execution/@ProcessID", rest),
         user_sid=system.attribute("Security", "UserID"),
         activity_id=system.attribute("Correlation", "ActivityID"),
         message=message,

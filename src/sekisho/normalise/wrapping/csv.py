@@ -1,6 +1,7 @@
 """One row of a CSV file; the header row is in the frame's attribute ``csv_header`` (RFC 4180).
 
-The payload is a JSON object of column → text. ``csv_delimiter`` may name another separator.
+The payload is a JSON object of column → text; bytes that are not UTF-8 become U+FFFD. ``csv_delimiter`` may
+name another separator.
 """
 
 from __future__ import annotations
@@ -29,13 +30,6 @@ def _row(text: str, delimiter: str) -> list[str]:
     return rows[0]
 
 
-def _decoded(body: bytes) -> str:
-    try:
-        return body.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise Unmappable("not-utf-8", f"this row is not UTF-8: {error}") from error
-
-
 def unwrapper(attributes: Mapping[str, str], received_at: datetime) -> Callable[[bytes], Unwrapped]:
     header = attributes.get("csv_header", "")
     delimiter = attributes.get("csv_delimiter", ",")
@@ -46,7 +40,7 @@ def unwrapper(attributes: Mapping[str, str], received_at: datetime) -> Callable[
             raise Unmappable(
                 "no-header", "the frame has no attribute csv_header, so the columns have no names"
             )
-        names, cells = _row(header, delimiter), _row(_decoded(body), delimiter)
+        names, cells = _row(header, delimiter), _row(body.decode("utf-8-sig", "replace"), delimiter)
         if len(names) != len(cells):
             raise Unmappable("wrong-shape", f"{len(cells)} cells, but the header names {len(names)} columns")
         return Unwrapped(msgspec.json.encode(dict(zip(names, cells, strict=True))), hints, None, "csv")

@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from sekisho.contract import Hints
+from sekisho.normalise.mending import sound
 from sekisho.normalise.wrapping import syslog
 from sekisho.normalise.wrapping.unwrapped import Unwrapped
 
@@ -188,11 +189,20 @@ def _line(opened: Unwrapped, hints: Hints, members: _Members, zone: tzinfo, oute
     return found._replace(hints=found.hints._replace(time=time))
 
 
+def _members_of(payload: bytes) -> dict[str, msgspec.Raw]:
+    """Raises msgspec's errors."""
+    try:
+        payload.decode()  # what is not looked at below is never decoded, and goes to ``unmapped``
+        return _object(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _object(sound(payload))
+
+
 def unwrap(unwrapped: Unwrapped, zone: tzinfo, depth: int = 0) -> Unwrapped | None:
     """The record inside; None if this is no such document. ``depth``: how many were opened already."""
     outer = unwrapped.hints
     try:
-        found = _object(unwrapped.payload)
+        found = _members_of(unwrapped.payload)
         if (name := _text(found)) is None:
             return None
         members = _Members(found)

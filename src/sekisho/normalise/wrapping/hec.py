@@ -1,7 +1,8 @@
 """Splunk HTTP Event Collector: one event object (``event``, ``time``, ``host``, ``sourcetype``, ``fields``).
 
 ``time`` is seconds since 1970 UTC, as a number or as text, with or without a fraction. ``event`` is a
-text or any JSON value. Format: Splunk's public documentation "Format events for HTTP Event Collector".
+text or any JSON value. A member that is none of this is told as ``hec.NAME``. Format: Splunk's public
+documentation "Format events for HTTP Event Collector".
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 import msgspec
 
 from sekisho.contract import Hints, Unmappable
+from sekisho.normalise.mending import Fitter, sound
 from sekisho.normalise.wrapping.unwrapped import Unwrapped
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -32,6 +34,7 @@ class _Envelope(msgspec.Struct, gc=False):
 _SECONDS = re.compile(r"-?[0-9]{1,12}(?:\.[0-9]{1,12})?(?:[eE][+-]?[0-9]{1,2})?")
 _decode = msgspec.json.Decoder(_Envelope).decode
 _text = msgspec.json.Decoder(str).decode
+_fitter = Fitter(_Envelope, "HEC")
 
 
 def seconds(value: str) -> datetime | None:
@@ -57,15 +60,20 @@ def _time(raw: bytes) -> datetime | None:
     return found
 
 
+def _opened(body: bytes) -> tuple[_Envelope, bytes]:
+    """The envelope and what is in it. Raises msgspec's errors."""
+    envelope = _decode(body)
+    event = bytes(envelope.event)
+    return envelope, _text(event).encode() if event[:1] == b'"' else event
+
+
 def unwrap(body: bytes, received_at: datetime) -> Unwrapped:
+    out: dict[str, Any] = {}
     try:
-        envelope = _decode(body)
-        event = bytes(envelope.event)
-        payload = _text(event).encode() if event[:1] == b'"' else event
-    except msgspec.ValidationError as error:
-        raise Unmappable("wrong-shape", f"HEC event object: {error}") from error
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise Unmappable("not-json", f"HEC event object: {error}") from error
+        envelope, payload = _opened(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        fitted, out = _fitter.fit(sound(body))
+        envelope, payload = _opened(fitted)
     if payload in (b"", b"null"):
         raise Unmappable("wrong-shape", "HEC event object: 'event' is missing or empty")
     rest = {
@@ -78,5 +86,6 @@ def unwrap(body: bytes, received_at: datetime) -> Unwrapped:
         )
         if value
     }
+    rest |= {f"hec.{name}": value for name, value in out.items()}
     hints = Hints(received_at, _time(bytes(envelope.time)), envelope.host)
     return Unwrapped(payload, hints, envelope.sourcetype, "hec", rest or None)
