@@ -23,7 +23,7 @@ BITS = 12
 _HALF = np.uint64(32)
 _LOW = np.uint64(0xFFFF_FFFF)
 
-Words = npt.NDArray[np.uint16]
+Words = npt.NDArray[np.uint16 | np.uint8]
 
 
 class Slab(NamedTuple):
@@ -41,9 +41,11 @@ def slabs(keys: dict[int, Hashes]) -> list[Slab]:
 
 def _slab(groups: Sequence[int], keys: dict[int, Hashes]) -> Slab:
     size = max(64, max(len(keys[group]) for group in groups) * BITS)
-    words: Words = np.zeros(size, dtype=np.uint16)
+    size += size % 2  # so that slabs of bytes end at an even place
+    kind = np.uint16 if len(groups) > 8 else np.uint8
+    words: Words = np.zeros(size, dtype=kind)
     for bit, group in enumerate(groups):
-        held = np.zeros(size, dtype=np.uint16)
+        held = np.zeros(size, dtype=kind)
         for probe in range(PROBES):
             held[_places(keys[group], size, probe)] = 1 << bit
         words |= held

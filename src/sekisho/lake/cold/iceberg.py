@@ -60,7 +60,8 @@ _GREATEST_ID = 2_147_483_447
 _PROPERTIES = {
     "write.metadata.delete-after-commit.enabled": "true",
     "write.metadata.previous-versions-max": "20",
-    "write.metadata.metrics.column.raw": "none",
+    # long texts have no statistics in the files either
+    **{f"write.metadata.metrics.column.{name}": "none" for name in sorted(files.WIDE)},
 }
 
 log = logging.getLogger(__name__)

@@ -1,6 +1,6 @@
 """The index beside a cold file: in which of its row groups a value or a word can be.
 
-Layout: ``MAGIC``, then slabs of 16-bit words, then a directory (JSON), then its length and CRC-32
+Layout: ``MAGIC``, then slabs of words of one or two bytes, then a directory (JSON), then its length and CRC-32
 (each 4 bytes, little-endian) and ``MAGIC`` again. The directory names the rows of each row group, the
 slabs, and a CRC-32 of each page of ``PAGE`` bytes: a lookup reads a few pages and checks just those. What
 fails its check is never believed (``Broken``); the file is then searched whole.
@@ -48,7 +48,6 @@ NEEDLES = frozenset(
 )
 #: Columns whose words are indexed.
 TEXTS = frozenset({"raw", "message"})
-_NO_KEYS: Hashes = np.empty(0, dtype=np.uint64)
 
 
 class Broken(Exception):  # noqa: N818 - a fact about a file that the caller handles
@@ -60,6 +59,7 @@ class _Entry(msgspec.Struct, frozen=True):
     groups: tuple[int, ...]
     at: int
     words: int
+    width: int  # bytes of a word
 
 
 class _Directory(msgspec.Struct, frozen=True):
@@ -88,9 +88,9 @@ class Writer:
         number = len(self._rows)
         self._rows.append(rows.num_rows)
         held = [tokens.of_values(rows[name]) for name in rows.column_names if name in NEEDLES]
-        self._keys["needles"][number] = np.unique(np.concatenate(held)) if held else _NO_KEYS
+        self._keys["needles"][number] = tokens.distinct(held)
         words = [tokens.of_texts(_once(rows[name])) for name in rows.column_names if name in TEXTS]
-        self._keys["tokens"][number] = np.unique(np.concatenate(words)) if words else _NO_KEYS
+        self._keys["tokens"][number] = tokens.distinct(words)
         if len(self._keys["tokens"]) >= SPAN:
             self._flush()
 
@@ -107,7 +107,9 @@ class Writer:
     def _flush(self) -> None:
         for kind, keys in self._keys.items():
             for slab in blooms.slabs(keys):
-                self._entries.append(_Entry(kind, slab.groups, self._at, len(slab.words)))
+                self._entries.append(
+                    _Entry(kind, slab.groups, self._at, len(slab.words), slab.words.itemsize)
+                )
                 self._write(slab.words.tobytes())
             keys.clear()
 
@@ -173,12 +175,12 @@ class Index:
         for place in blooms.places(key, entry.words):
             if not bits:
                 break
-            bits &= self._word(entry.at + 2 * place)
+            bits &= self._word(entry.at + entry.width * place, entry.width)
         return bits
 
-    def _word(self, at: int) -> int:
-        page = self._read_page(at // PAGE)
-        return int.from_bytes(page[at % PAGE : at % PAGE + 2], "little")
+    def _word(self, at: int, width: int) -> int:
+        page = self._read_page(at // PAGE)  # a slab begins at an even place: no word lies on two pages
+        return int.from_bytes(page[at % PAGE : at % PAGE + width], "little")
 
     def _read_page(self, number: int) -> bytes:
         size = min(PAGE, self._size - number * PAGE)

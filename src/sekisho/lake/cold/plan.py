@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -74,4 +75,4 @@ def windows(day: int, times: np.typing.NDArray[np.int64]) -> list[Window]:
     low, high = day * DAY, (day + 1) * DAY
     inner = [int(np.quantile(times, n / pieces, method="lower")) for n in range(1, pieces)]
     edges = sorted({low, high, *(edge for edge in inner if low < edge < high)})
-    return [Window(a, b) for a, b in zip(edges, edges[1:], strict=False)]
+    return [Window(a, b) for a, b in pairwise(edges)]

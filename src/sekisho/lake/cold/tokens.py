@@ -8,7 +8,7 @@ first ``LONGEST`` bytes and the length of a token go into its hash.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -70,8 +70,18 @@ def _mixed(hashes: Hashes) -> Hashes:
 
 def of_texts(column: pa.ChunkedArray) -> Hashes:
     """Sorted hashes of all tokens of these texts, each once."""
-    found = [np.unique(part) for chunk in column.chunks for part in _of_array(chunk)]
-    return np.unique(np.concatenate(found)) if found else np.empty(0, dtype=np.uint64)
+    return distinct([distinct([part]) for chunk in column.chunks for part in _of_array(chunk)])
+
+
+def distinct(parts: Sequence[Hashes]) -> Hashes:
+    """All hashes of the parts, sorted, each once (``numpy.unique`` hashes, which takes three times as long)."""
+    if not parts:
+        return np.empty(0, dtype=np.uint64)
+    found = np.concatenate(parts)
+    found.sort()
+    keep = np.ones(len(found), dtype=bool)
+    np.not_equal(found[1:], found[:-1], out=keep[1:])
+    return found[keep]
 
 
 def of_text(text: str) -> list[tuple[str, bool]]:
