@@ -84,7 +84,7 @@ class Search:
         return int(counted["n"][0].as_py()) if counted.num_rows else 0
 
     def histogram(self, bucket: int, zone_offset: int = 0, by: str | None = None) -> pa.Table:
-        """How many events match in each stretch of time: columns ``time`` (its start), ``n`` and, if asked, ``by``.
+        """Matches by stretches of time: columns ``time`` (start), ``n`` and, if asked, ``by``.
 
         ``bucket``       length of a stretch, µs
         ``zone_offset``  of the zone in which stretches begin at full hours or days, µs east of UTC
@@ -100,7 +100,7 @@ class Search:
         return found.sort_by("time")
 
     def top(self, column: str, limit: int) -> pa.Table:
-        """The most frequent values among the matches: columns ``value`` and ``n``, the most frequent first."""
+        """The most frequent values among the matches: columns ``value`` and ``n``."""
         name = _column(column)
         sql = f"({self._condition.sql}) AND {name} IS NOT NULL"
         found = self._grouped([f"{name} AS value"], sql, self._condition.params)
@@ -109,7 +109,7 @@ class Search:
     def _grouped(
         self, keys: list[str], sql: str, params: tuple[object, ...], *, counts: bool = True
     ) -> pa.Table:
-        """Counts by these expressions, over hot and cold files together. ``counts``: counts by hour may serve."""
+        """Counts by these expressions, hot and cold together. ``counts``: counts by hour may serve."""
         wanted = self.files()
         names = [key.rsplit(" AS ", 1)[1] for key in keys]
         select = f"SELECT {''.join(key + ', ' for key in keys)}"
@@ -128,7 +128,7 @@ class Search:
         return added.rename_columns([name if name != "n_sum" else "n" for name in added.column_names])
 
     def _has_counts(self, file: Stored) -> bool:
-        """Whether the counts by hour of a cold file answer for it: no end of the time asked cuts an hour of it."""
+        """Whether a file's counts by hour answer for it: no end of the time asked cuts an hour of it."""
         c = self._condition
         low = file.time_min // cube.HOUR * cube.HOUR
         inside = (c.time_from is None or c.time_from <= low) and (

@@ -158,7 +158,7 @@ def _is_word(char: str) -> bool:
 
 
 def _either_case(char: str) -> str:
-    """A pattern for one character in both cases. Not RE2's own folding, which takes more for ``k`` and ``s``."""
+    """A pattern for one character in both cases. RE2's own folding takes more for ``k`` and ``s``."""
     if char.isascii():
         return f"[{char.lower()}{char.upper()}]" if char.isalpha() else f"\\x{ord(char):02x}"
     cases = {one for one in (char, char.lower(), char.upper()) if len(one) == 1}

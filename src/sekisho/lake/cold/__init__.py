@@ -1,1 +1,1 @@
-"""The cold tier: closed days as large sorted Parquet files with an index beside each, and an Iceberg table."""
+"""The cold tier: closed days as large sorted files, an index beside each, and an Iceberg table."""

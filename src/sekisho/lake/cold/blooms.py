@@ -42,13 +42,13 @@ def slabs(keys: dict[int, Hashes]) -> list[Slab]:
 def _slab(groups: Sequence[int], keys: dict[int, Hashes]) -> Slab:
     size = max(64, max(len(keys[group]) for group in groups) * BITS)
     size += size % 2  # so that slabs of bytes end at an even place
-    kind = np.uint16 if len(groups) > 8 else np.uint8
+    kind: type[np.uint16 | np.uint8] = np.uint16 if len(groups) > 8 else np.uint8
     words: Words = np.zeros(size, dtype=kind)
     for bit, group in enumerate(groups):
-        held = np.zeros(size, dtype=kind)
+        held: Words = np.zeros(size, dtype=kind)
         for probe in range(PROBES):
             held[_places(keys[group], size, probe)] = 1 << bit
-        words |= held
+        np.bitwise_or(words, held, out=words)
     return Slab(tuple(groups), words)
 
 

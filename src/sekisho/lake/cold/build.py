@@ -38,7 +38,7 @@ class Window(NamedTuple):
 
 
 class Held(NamedTuple):
-    """``names`` of the columns that hold something; ``rows`` in the window; ``row_bytes`` of each in memory."""
+    """``names`` of columns that hold something; ``rows`` in the window; ``row_bytes`` of memory each."""
 
     names: list[str]
     rows: int
@@ -96,7 +96,7 @@ def look(inputs: Sequence[Input], window: Window) -> Held:
 
 
 def write(inputs: Sequence[Input], window: Window, held: Held, path: Path, scratch: Path) -> Stored:
-    """Write file, index and counts; all durable at return. ``Stored.id`` and ``last_commit`` are the caller's.
+    """Write file, index and counts; all durable at return. The caller sets ``id`` and ``last_commit``.
 
     Raises ``Unreadable`` for a damaged input, ``Retry`` when the disk is full; then nothing is left.
     """

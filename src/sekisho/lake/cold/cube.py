@@ -12,7 +12,7 @@ from sekisho.lake import files
 
 SUFFIX = ".hours"
 HOUR = 3_600_000_000  # µs
-#: Columns that a histogram is usually narrowed by. Few values each, or the counts grow as large as the events.
+#: Columns that a histogram is usually narrowed by. Few values each, or the counts grow.
 DIMENSIONS = (
     "source",
     "class_uid",

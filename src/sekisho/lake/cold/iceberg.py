@@ -153,18 +153,20 @@ class Events:
         self._catalog.create_namespace_if_not_exists(NAME[0])
         schema = schema_of(self._columns)
         day = PartitionField(files.field_id("time"), 1000, DayTransform(), "time_day")
-        metadata = TableMetadataV2(
-            location=self._folder.as_uri(),
-            schemas=[schema],
-            current_schema_id=0,
-            last_column_id=schema.highest_field_id,
-            partition_specs=[PartitionSpec(day, spec_id=0)],
-            default_spec_id=0,
-            last_partition_id=1000,
-            sort_orders=[SortOrder(order_id=0)],
-            default_sort_order_id=0,
-            properties=dict(_PROPERTIES),
-            table_uuid=uuid.uuid4(),
+        metadata = TableMetadataV2.model_validate(
+            {
+                "location": self._folder.as_uri(),
+                "schemas": [schema],
+                "current-schema-id": 0,
+                "last-column-id": schema.highest_field_id,
+                "partition-specs": [PartitionSpec(day, spec_id=0)],
+                "default-spec-id": 0,
+                "last-partition-id": 1000,
+                "sort-orders": [SortOrder(order_id=0)],
+                "default-sort-order-id": 0,
+                "properties": dict(_PROPERTIES),
+                "table-uuid": uuid.uuid4(),
+            }
         )
         # ``create_table`` would number the fields anew
         place = f"{self._folder.as_uri()}/metadata/00000-{uuid.uuid4()}.metadata.json"
@@ -188,6 +190,9 @@ class Events:
             return
         number = max(schema.schema_id for schema in self._table.metadata.schemas) + 1
         schema = Schema(*fields, schema_id=number)
-        updates = (AddSchemaUpdate.model_validate({"schema": schema}), SetCurrentSchemaUpdate(schema_id=-1))
+        updates = (
+            AddSchemaUpdate.model_validate({"schema": schema}),
+            SetCurrentSchemaUpdate.model_validate({"schema-id": -1}),
+        )
         self._catalog.commit_table(self._table, (), updates)
         self._table = self._catalog.load_table(NAME)

@@ -1,6 +1,6 @@
 """The index beside a cold file: in which of its row groups a value or a word can be.
 
-Layout: ``MAGIC``, then slabs of words of one or two bytes, then a directory (JSON), then its length and CRC-32
+Layout: ``MAGIC``, then slabs of words of one or two bytes, then a directory (JSON), its length and CRC-32
 (each 4 bytes, little-endian) and ``MAGIC`` again. The directory names the rows of each row group, the
 slabs, and a CRC-32 of each page of ``PAGE`` bytes: a lookup reads a few pages and checks just those. What
 fails its check is never believed (``Broken``); the file is then searched whole.
@@ -35,16 +35,43 @@ Kind = Literal["needles", "tokens"]
 
 #: Columns whose values are looked for whole; all in one list, so that one lookup answers for all.
 NEEDLES = frozenset(
-    """
-    event_uid metadata_uid metadata_correlation_uid api_request_uid finding_info_uid decoy_uid
-    user_name user_uid user_email_addr actor_user_name actor_user_uid actor_user_email_addr
-    actor_user_credential_uid account actor_account account_ref actor_account_ref person_uid actor_person_uid
-    session_uid actor_session_uid
-    src_endpoint_ip dst_endpoint_ip device_ip
-    src_endpoint_hostname dst_endpoint_hostname device_hostname query_hostname http_request_url_hostname tls_sni
-    src_endpoint_uid device_uid device_asset
-    process_file_hash_sha256 file_hash_sha256
-    """.split()
+    {
+        "event_uid",
+        "metadata_uid",
+        "metadata_correlation_uid",
+        "api_request_uid",
+        "finding_info_uid",
+        "decoy_uid",
+        "user_name",
+        "user_uid",
+        "user_email_addr",
+        "actor_user_name",
+        "actor_user_uid",
+        "actor_user_email_addr",
+        "actor_user_credential_uid",
+        "account",
+        "actor_account",
+        "account_ref",
+        "actor_account_ref",
+        "person_uid",
+        "actor_person_uid",
+        "session_uid",
+        "actor_session_uid",
+        "src_endpoint_ip",
+        "dst_endpoint_ip",
+        "device_ip",
+        "src_endpoint_hostname",
+        "dst_endpoint_hostname",
+        "device_hostname",
+        "query_hostname",
+        "http_request_url_hostname",
+        "tls_sni",
+        "src_endpoint_uid",
+        "device_uid",
+        "device_asset",
+        "process_file_hash_sha256",
+        "file_hash_sha256",
+    }
 )
 #: Columns whose words are indexed.
 TEXTS = frozenset({"raw", "message"})

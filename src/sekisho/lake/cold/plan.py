@@ -23,7 +23,7 @@ Times = Callable[[Stored], "np.typing.NDArray[np.int64]"]
 
 
 class Group(NamedTuple):
-    """``days``: numbers since 1970, ascending, with the rows that each brings; ``files``: what is taken over."""
+    """``days``: numbers since 1970, ascending → rows that each brings; ``files``: what is taken over."""
 
     days: dict[int, int]
     files: tuple[Stored, ...]

@@ -74,7 +74,7 @@ def of_texts(column: pa.ChunkedArray) -> Hashes:
 
 
 def distinct(parts: Sequence[Hashes]) -> Hashes:
-    """All hashes of the parts, sorted, each once (``numpy.unique`` hashes, which takes three times as long)."""
+    """All hashes, sorted, each once (``numpy.unique`` hashes again, which takes three times as long)."""
     if not parts:
         return np.empty(0, dtype=np.uint64)
     found = np.concatenate(parts)
