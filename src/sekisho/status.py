@@ -121,6 +121,7 @@ METRICS = (
     Metric("offset", "gauge", (), "last journal frame that is searchable"),
     Metric("backlog_frames", "gauge", (), "frames received but not yet searchable"),
     Metric("lag_seconds", "gauge", (), "age of the oldest record of the last batch when it was stored"),
+    Metric("compact_pid", "gauge", (), "process that moves closed days to the cold tier; 0 if there is none"),
     Metric("ahead_pid", "gauge", (), "process that normalises ahead under load; 0 if there is none"),
 )
 _BY_NAME = {metric.name: metric for metric in METRICS}

@@ -10,7 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -108,9 +108,12 @@ def test_closed_days_become_cold_and_every_row_stays_the_same(tmp_path: Path, sm
 
 
 QUERIES = (
-    "", "user:emp0007", "person:emp0007 -status:success", "ip:203.0.113.7", "ip:203.0.113.0/24", "source:okta",
-    "user:emp0003 OR ip:192.0.2.9", "status:failure source:okta", "user:emp00*", '"emp0011"', '"sign-in"', "*mp001*",
-    "-user:emp0007", "time:[2026-05-14T12:00 TO 2026-05-16T07:30]", "country:JP", "user:nobody", '"nowhereword"',
+    "", "user:emp0007", "person:emp0007 -status:success", "ip:203.0.113.7", "ip:203.0.113.0/24",
+    "source:okta",
+    "user:emp0003 OR ip:192.0.2.9", "status:failure source:okta", "user:emp00*", '"emp0011"', '"sign-in"',
+    "*mp001*",
+    "-user:emp0007", "time:[2026-05-14T12:00 TO 2026-05-16T07:30]", "country:JP", "user:nobody",
+    '"nowhereword"',
     "status:failure time:[2026-05-15T00:30 TO 2026-05-16T08:00]", "event_uid:" + sample.uid("2 7"),
 )  # fmt: skip
 
@@ -275,7 +278,8 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from sekisho.lake.cold.compact import Compaction
-with Compaction(Path(sys.argv[1]), now=lambda: datetime.fromisoformat(sys.argv[2]), after=timedelta(hours=2), least=1) as work:
+now = lambda: datetime.fromisoformat(sys.argv[2])
+with Compaction(Path(sys.argv[1]), now=now, after=timedelta(hours=2), least=1) as work:
     print("open", flush=True)
     while done := work.step():
         print(done, flush=True)

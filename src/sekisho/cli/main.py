@@ -26,6 +26,8 @@ COMMANDS = {
     "alerts": "sekisho.cli.alerts",
     "sources": "sekisho.cli.sources",
     "rules": "sekisho.cli.rules",
+    "compact": "sekisho.cli.compact",
+    "rebuild": "sekisho.cli.rebuild",
     "rejects": "sekisho.cli.rejects",
     "tokens": "sekisho.cli.tokens",
     "people": "sekisho.cli.master_people",

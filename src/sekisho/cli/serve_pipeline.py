@@ -33,6 +33,7 @@ class _Loop:
         self._lag = 0.0
         self._batches = 0
         self._merging: threading.Thread | None = None
+        self._compactor = wiring.Compactor(settings)
 
     def run(self) -> None:
         wiring.quiet_gc()
@@ -86,11 +87,13 @@ class _Loop:
         if self._merging is not None:
             self._merging.join()
         self._say()
+        self._compactor.close()
         self._plane.close()
         wiring.usual_gc()
 
     def _say_sometimes(self) -> None:
         if wiring.now().timestamp() - self._said_at >= STATUS_SECONDS:
+            self._compactor.look()
             self._say()
 
     def _say(self) -> None:
@@ -111,6 +114,7 @@ class _Loop:
             "backlog_frames": float(plane.backlog()),
             "lag_seconds": self._lag,
             "ahead_pid": float(plane.ahead.pid),
+            "compact_pid": float(self._compactor.pid),
         }
         words.texts = {"context_version": plane.stages.context().version}
         words.lags = dict(tally.lags)

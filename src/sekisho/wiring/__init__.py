@@ -12,23 +12,27 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sekisho.wiring.ahead import serve_ahead
     from sekisho.wiring.clock import now, now_ns
+    from sekisho.wiring.compacting import Compactor, open_compaction
     from sekisho.wiring.found import content
     from sekisho.wiring.handing import appending, audit, drain, migrate, offline, publish
     from sekisho.wiring.judging import Judged, judge_again
     from sekisho.wiring.owing import deliver_audit, judging_owed
     from sekisho.wiring.parts import Master, detector, open_enricher, systems
     from sekisho.wiring.plane import Plane, open_plane, quiet_gc, raise_alerts, usual_gc
+    from sekisho.wiring.rebuilding import Rebuilt, rebuild
     from sekisho.wiring.receiving import Receivers, receivers
 
 _PLACES = {
     "ahead": ("serve_ahead",),
     "clock": ("now", "now_ns"),
+    "compacting": ("Compactor", "open_compaction"),
     "handing": ("appending", "audit", "drain", "migrate", "offline", "publish"),
     "found": ("content",),
     "judging": ("Judged", "judge_again"),
     "owing": ("deliver_audit", "judging_owed"),
     "parts": ("Master", "detector", "open_enricher", "systems"),
     "plane": ("Plane", "open_plane", "quiet_gc", "raise_alerts", "usual_gc"),
+    "rebuilding": ("Rebuilt", "rebuild"),
     "receiving": ("Receivers", "receivers"),
 }
 _OF = {name: place for place, names in _PLACES.items() for name in names}
@@ -41,9 +45,11 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
+    "Compactor",
     "Judged",
     "Master",
     "Plane",
+    "Rebuilt",
     "Receivers",
     "appending",
     "audit",
@@ -57,11 +63,13 @@ __all__ = [
     "now",
     "now_ns",
     "offline",
+    "open_compaction",
     "open_enricher",
     "open_plane",
     "publish",
     "quiet_gc",
     "raise_alerts",
+    "rebuild",
     "receivers",
     "serve_ahead",
     "systems",
