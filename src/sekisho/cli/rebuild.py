@@ -40,9 +40,9 @@ def command(ctx: Global, keep_old: bool, accept_fewer: bool, as_json: bool) -> N
 
     For a lake that is damaged, or to read old records with sources that have been mended since. The platform
     must be stopped. The new lake is built in lake.new and takes the old one's place when it is complete and
-    has no fewer events of any source; until then searches use the old one. Alerts, cases and rejects stay as they
-    are. Stopped in between, it goes on where it was when it is run again. It needs as much free space as the
-    lake takes.
+    has no fewer events of any source; until then searches use the old one. Alerts, cases and rejects
+    stay as they are. Stopped in between, it goes on where it was when it is run again. It needs as much free
+    space as the lake takes.
 
     \b
     Examples:

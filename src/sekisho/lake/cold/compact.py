@@ -89,7 +89,8 @@ class Compaction:
         """Compact the next group of days; None if there is none."""
         while group := self.next():
             try:
-                return self._compact(group, progress)
+                if done := self._compact(group, progress):
+                    return done
             except Unreadable as fault:
                 self._mark(fault)
         return None
@@ -109,6 +110,7 @@ class Compaction:
     # -- one group of days -------------------------------------------------------------------------
 
     def _compact(self, group: plan.Group, progress: Progress) -> Done | None:
+        """None if the plan was overtaken by a merge."""
         inputs = [Input(file, files.path_of(self.folder, file)) for file in group.files]
         windows = [window for day in group.days for window in self._windows(day, group.files)]
         names = [files.new_cold_name(_day(window.low).replace("-", "")) for window in windows]
@@ -116,10 +118,8 @@ class Compaction:
         sources = tuple(file.name for file in group.files)
         intent = Intent(sources, (*names, rest))
         ident = secrets.token_hex(8)
-        with self._manifest.transaction():
-            if not self._manifest.live(sources):  # merged meanwhile: look again
-                return self.step(progress)
-            self._manifest.set_intent(ident, intent)
+        if not self._announce(ident, intent):
+            return None
         try:
             written = self._write(inputs, list(zip(names, windows, strict=True)), rest, progress)
         except BaseException:
@@ -135,6 +135,13 @@ class Compaction:
             sum(file.bytes for file in group.files),
             sum(_whole_size(files.path_of(self.folder, file)) for file in written),
         )
+
+    def _announce(self, ident: str, intent: Intent) -> bool:
+        with self._manifest.transaction():
+            live = self._manifest.live(intent.sources)
+            if live:
+                self._manifest.set_intent(ident, intent)
+        return live
 
     def _windows(self, day: int, taken: Sequence[Stored]) -> list[Window]:
         touching = [file for file in taken if file.time_min < (day + 1) * DAY and file.time_max >= day * DAY]
