@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
@@ -238,7 +238,7 @@ class Peer:
         from chdb import session
 
         self.folder = folder
-        self._session = session.Session(str(folder))
+        self._session: Any = cast(Any, session).Session(str(folder))
         self._session.query("SET max_threads = 2")
 
     def load(self, lake: Path) -> None:

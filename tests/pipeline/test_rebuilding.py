@@ -145,7 +145,7 @@ def test_fewer_events_than_before_are_not_accepted_silently(settings: Settings) 
 def test_folders_change_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for way in ("renameat2", "three renames"):
         if way != "renameat2":
-            monkeypatch.setattr(rebuilding.ctypes, "CDLL", lambda *_, **__: object())
+            monkeypatch.setattr("ctypes.CDLL", lambda *_, **__: object())
         one, other = tmp_path / "one", tmp_path / "other"
         for path in (one, other):
             path.mkdir(exist_ok=True)
