@@ -15,6 +15,8 @@ RUNS: dict[str, list[list[str]]] = {
     "sigma": [["bench.sigma"]],
     "lake": [["bench.lake", "--rows", "1000000"]],
     "lake_choice": [["bench.lake_choice"]],
+    "store": [["bench.store", "--rows", "1000000", "--no-peer"]],
+    "text_index": [["bench.text_index"]],
     "http_server": [["bench.http_server"]],
     "road": [["bench.road"], ["bench.road", "--rate", "2000", "--seconds", "60"]],
 }

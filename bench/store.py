@@ -16,6 +16,7 @@ import os
 import resource
 import shutil
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -96,7 +97,7 @@ def search(folder: Path, text: str) -> tuple[Search, DuckDB]:
 def newest(text: str, limit: int = 200) -> Callable[[Path], int]:
     def run(folder: Path) -> int:
         asked, engine = search(folder, text)
-        found = sum(table.num_rows for table in asked.rows(limit))
+        found = sum(int(table.num_rows) for table in asked.rows(limit))
         engine.close()
         return found
 
@@ -106,7 +107,7 @@ def newest(text: str, limit: int = 200) -> Callable[[Path], int]:
 def by_hour(text: str) -> Callable[[Path], int]:
     def run(folder: Path) -> int:
         asked, engine = search(folder, text)
-        found = asked.histogram(3_600_000_000).num_rows
+        found = int(asked.histogram(3_600_000_000).num_rows)
         engine.close()
         return found
 
@@ -114,9 +115,11 @@ def by_hour(text: str) -> Callable[[Path], int]:
 
 
 def statement(sql: str) -> Callable[[Path], int]:
-    return lambda folder: (
-        sandbox.run(reader.snapshot(folder), OPTIONS, sql, rows=1000, seconds=300).table.num_rows
-    )
+    def run(folder: Path) -> int:
+        result = sandbox.run(reader.snapshot(folder), OPTIONS, sql, rows=1000, seconds=300)
+        return int(result.table.num_rows)
+
+    return run
 
 
 def questions(folder: Path, days: int) -> list[Question]:
@@ -361,8 +364,7 @@ def main() -> None:
     parser.add_argument(
         "--dir",
         type=Path,
-        required=True,
-        help="Folder for the data; needs about 200 bytes an event, with the peer 400.",
+        help="Folder for the data (default: a temporary one); 200 bytes an event, with the peer 400.",
     )
     parser.add_argument(
         "--keep", action="store_true", help="Keep the data, and go on where an earlier run stopped."
@@ -370,7 +372,8 @@ def main() -> None:
     parser.add_argument("--no-peer", action="store_true", help="Without chDB.")
     given = parser.parse_args()
     days = given.days or max(2, given.rows // 1_000_000)
-    folder, beside = given.dir / "lake", given.dir / "chdb"
+    place = given.dir or Path(tempfile.mkdtemp(prefix="bench-store-"))
+    folder, beside = place / "lake", place / "chdb"
     folder.mkdir(parents=True, exist_ok=True)
     fill(folder, given.rows, days)
     compact(folder, days)
@@ -386,6 +389,8 @@ def main() -> None:
     if not given.keep:
         shutil.rmtree(folder)
         shutil.rmtree(beside, ignore_errors=True)
+        if given.dir is None:
+            shutil.rmtree(place)
 
 
 if __name__ == "__main__":
