@@ -18,6 +18,8 @@ RUNS: dict[str, list[list[str]]] = {
     "lake_choice": [["bench.lake_choice"]],
     "sealing": [["bench.sealing"]],
     "verify": [["bench.verify"]],
+    "store": [["bench.store", "--rows", "1000000", "--no-peer"]],
+    "text_index": [["bench.text_index"]],
     "http_server": [["bench.http_server"]],
     "keeping": [["bench.keeping"]],
     "road": [["bench.road"], ["bench.road", "--rate", "2000", "--seconds", "60"]],

@@ -150,6 +150,7 @@ METRICS = (
     Metric("retention_run_seconds", "gauge", (), "time of the last run of retention"),
     Metric("retention_waiting", "gauge", (), "deletions that wait for a person to confirm them"),
     Metric("retention_failed", "gauge", (), "1 if the last run of retention could not do its work"),
+    Metric("compact_pid", "gauge", (), "process that moves closed days to the cold tier; 0 if there is none"),
     Metric("ahead_pid", "gauge", (), "process that normalises ahead under load; 0 if there is none"),
 )
 _BY_NAME = {metric.name: metric for metric in METRICS}

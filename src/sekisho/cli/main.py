@@ -30,6 +30,8 @@ COMMANDS = {
     "alerts": "sekisho.cli.alerts",
     "sources": "sekisho.cli.sources",
     "rules": "sekisho.cli.rules",
+    "compact": "sekisho.cli.compact",
+    "rebuild": "sekisho.cli.rebuild",
     "rejects": "sekisho.cli.rejects",
     "retention": "sekisho.cli.retention",
     "hold": "sekisho.cli.hold",

@@ -168,7 +168,7 @@ def command(ctx: Global, /, query: tuple[str, ...], since: str, until: str, **sa
     \b
     field:value      user: ip: host: domain: session: source: class: severity: status: code:
                      country: net: decoy: process: hash: … or any column (--fields)
-    word "a phrase"  anywhere in the record, ignoring case
+    word "a phrase"  whole words anywhere in the record, ignoring case; *part* of a word
     a b | a OR b | -a | NOT a | (…)
     emp00*  203.0.113.0/24  [1 TO 5]  >=3  /regular.*expression/
     time:2026-05-14  time:[2026-05-14 TO now]  time:>now-2h

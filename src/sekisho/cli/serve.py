@@ -77,3 +77,12 @@ def ahead(obj: Global) -> None:
     wiring.quiet_gc()
     wiring.serve_ahead(obj.settings)
     wiring.usual_gc()
+
+
+@command.command()
+@click.pass_obj
+def compact(obj: Global) -> None:
+    """Move closed days to the cold tier, then end (started by the pipeline)."""
+    from sekisho.cli import serve_compact
+
+    serve_compact.main(obj.settings)

@@ -36,6 +36,7 @@ class _Loop:
         self._merging: threading.Thread | None = None
         self._watch = wiring.Watch(settings)
         self._keeper = keeper.Keeper(settings, self._plane.lake)
+        self._compactor = wiring.Compactor(settings)
 
     def run(self) -> None:
         wiring.quiet_gc()
@@ -95,11 +96,13 @@ class _Loop:
             self._merging.join()
         self._watch.stop()
         self._say()
+        self._compactor.close()
         self._plane.close()
         wiring.usual_gc()
 
     def _say_sometimes(self) -> None:
         if wiring.now().timestamp() - self._said_at >= STATUS_SECONDS:
+            self._compactor.look()
             self._say()
 
     def _say(self) -> None:
@@ -121,6 +124,7 @@ class _Loop:
             "lag_seconds": self._lag,
             "ahead_pid": float(plane.ahead.pid),
             **keeper.numbers(self._settings),
+            "compact_pid": float(self._compactor.pid),
         }
         words.texts = {"context_version": plane.stages.context().version}
         words.lags = dict(tally.lags)

@@ -20,8 +20,11 @@ from sekisho.lake.manifest import Stored
 from sekisho.model import Retry
 from sekisho.ocsf import EVENT_SCHEMA, EVENT_SCHEMA_VERSION
 
-#: Only names of this form are ever swept.
+#: Only names of these forms are ever swept.
 PATTERN = re.compile(r"hot-[0-9a-f]{16}-[0-9a-f]{8}\.parquet")
+COLD_PATTERN = re.compile(r"cold-\d{8}-[0-9a-f]{8}\.(?:parquet|index|hours)")
+#: Where the files of each tier lie, below the lake's folder.
+FOLDERS = {"hot": Path("hot"), "cold": Path("cold/data")}
 
 #: Written even when they hold no value: every reader may rely on them.
 KEYS = ("time", "class_uid", "event_uid", "source", "journal_offset", "ingested_at")
@@ -29,6 +32,8 @@ KEYS = ("time", "class_uid", "event_uid", "source", "journal_offset", "ingested_
 #: Long and hardly repeated: neither dictionary nor minimum and maximum pay.
 WIDE = frozenset({"raw", "unmapped", "message", "process_cmd_line", "process_parent_process_cmd_line"})
 _NO_DICTIONARY = WIDE | {"event_uid", "time", "ingested_at", "journal_offset", "metadata_uid"}
+
+_DELTA = frozenset({"time", "ingested_at", "journal_offset"})
 
 ROW_GROUP = 65_536
 _MAGIC = b"PAR1"
@@ -50,6 +55,16 @@ if len({field_id(name) for name in SCHEMA.names}) != len(SCHEMA.names):
 
 def new_name(upto: int) -> str:
     return f"hot-{upto:016x}-{secrets.token_hex(4)}.parquet"
+
+
+def new_cold_name(day: str) -> str:
+    """``day``: eight digits."""
+    return f"cold-{day}-{secrets.token_hex(4)}.parquet"
+
+
+def path_of(folder: Path, file: Stored) -> Path:
+    """Where a file of the lake in ``folder`` lies."""
+    return folder / FOLDERS[file.tier] / file.name
 
 
 def held_schema(events: pa.Table) -> pa.Schema:
@@ -82,6 +97,12 @@ def create(path: Path) -> Iterator[IO[bytes]]:
         raise
 
 
+def remove(path: Path) -> None:
+    """A cold file with all that lies beside it."""
+    for suffix in (".index", ".hours", ".parquet"):
+        path.with_suffix(suffix).unlink(missing_ok=True)
+
+
 def sync_folder(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -90,14 +111,18 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def writer(file: IO[bytes], schema: pa.Schema) -> Any:
-    """A Parquet writer with the lake's options (zstd 3, statistics on columns that are searched)."""
+def writer(file: IO[bytes], schema: pa.Schema, *, level: int = 3, delta: bool = False) -> Any:
+    """A Parquet writer with the lake's options (zstd, statistics on columns that are searched).
+
+    ``delta``: numbers that hardly repeat are stored as differences (pays where rows are sorted)
+    """
     names = schema.names
     return pq.ParquetWriter(
         file,
         schema,
         compression="zstd",
-        compression_level=3,
+        compression_level=level,
+        column_encoding={name: "DELTA_BINARY_PACKED" for name in names if delta and name in _DELTA} or None,
         use_dictionary=[name for name in names if name not in _NO_DICTIONARY],
         write_statistics=[name for name in names if name not in WIDE],
         write_page_checksum=True,
@@ -131,11 +156,17 @@ def shaped(events: pa.Table, schema: pa.Schema) -> pa.Table:
     wrong = [
         f"{f.name}: {t} instead of {f.type}"
         for f, t in zip(schema, table.schema.types, strict=True)
-        if f.type != t
+        if f.type != t and not _widened(t, f.type)
     ]
     if wrong:
         raise ValueError(f"columns of another type than the lake's: {wrong}")
     return table.cast(schema)
+
+
+def _widened(old: pa.DataType, new: pa.DataType) -> bool:
+    """An older file may hold a narrower whole number."""
+    both = pa.types.is_signed_integer(old) and pa.types.is_signed_integer(new)
+    return bool(both and old.bit_width < new.bit_width)
 
 
 def describe(name: str, path: Path, events: pa.Table, last_commit: int) -> Stored:
@@ -193,14 +224,19 @@ def deep_fault(path: Path) -> str | None:
     return None
 
 
-def uids_of(path: Path, span: tuple[int, int] | None) -> pa.ChunkedArray:
-    """Ids in a file; with ``span`` (µs since 1970 UTC, inclusive) only of row groups that reach into it."""
+def uids_of(path: Path, span: tuple[int, int] | None, among: set[int] | None = None) -> pa.ChunkedArray:
+    """Ids in a file; with ``span`` (µs since 1970 UTC, inclusive) only of row groups that reach into it.
+
+    ``among``  look into these row groups only; None = all
+    """
     with pq.ParquetFile(path, page_checksum_verification=True) as parquet:
-        groups = [n for n in range(parquet.num_row_groups) if _reaches(parquet.metadata.row_group(n), span)]
+        groups = [n for n in range(parquet.num_row_groups) if reaches(parquet.metadata.row_group(n), span)]
+        groups = [n for n in groups if among is None or n in among]
         return parquet.read_row_groups(groups, columns=["event_uid"])["event_uid"]
 
 
-def _reaches(group: Any, span: tuple[int, int] | None) -> bool:
+def reaches(group: Any, span: tuple[int, int] | None) -> bool:
+    """Whether a row group (Parquet metadata) can hold times in ``span`` (µs since 1970 UTC, inclusive)."""
     if span is None:
         return True
     held = group.column(0)

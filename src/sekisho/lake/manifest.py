@@ -18,8 +18,8 @@ from sekisho.model import Refused, Retry
 FILE = "manifest.sqlite3"
 SCHEMA_VERSION = 1
 
-#: ``hot``: written by this process. The only tier so far; a cold one would take its files over from here.
-Tier = Literal["hot"]
+#: ``hot``: as committed, or merged. ``cold``: a closed day's, sorted and indexed (``lake.cold``).
+Tier = Literal["hot", "cold"]
 
 _TABLES = """
 CREATE TABLE files (
@@ -51,6 +51,9 @@ CREATE TABLE runs (name TEXT PRIMARY KEY, keys INTEGER NOT NULL, last_commit INT
 #: Files that proved unreadable on the way. Added after version 1: older manifests get it when opened.
 _DAMAGE = "CREATE TABLE IF NOT EXISTS damage (name TEXT PRIMARY KEY, why TEXT NOT NULL) WITHOUT ROWID"
 
+#: Compactions under way. Added after version 1, like the table before.
+_INTENTS = "CREATE TABLE IF NOT EXISTS intents (id TEXT PRIMARY KEY, intent TEXT NOT NULL) WITHOUT ROWID"
+
 
 class Stored(NamedTuple):
     """One Parquet file of the lake.
@@ -76,6 +79,17 @@ class Stored(NamedTuple):
     schema_version: int
     last_commit: int
     replaced_at: int | None
+
+
+class Intent(NamedTuple):
+    """What a compaction has announced: nobody else touches ``sources``, nobody sweeps ``written``.
+
+    ``ready``  the new files, all durable, once they are: from then on it is only ever completed
+    """
+
+    sources: tuple[str, ...]
+    written: tuple[str, ...]
+    ready: tuple[Stored, ...] | None = None
 
 
 class Run(NamedTuple):
@@ -131,8 +145,9 @@ class Manifest:
         self._db.execute("PRAGMA synchronous = FULL")
         if version == 0:
             self._db.executescript(f"BEGIN;{_TABLES}PRAGMA user_version = {SCHEMA_VERSION};COMMIT;")
-        if not self._knows_damage():
-            self._db.execute(_DAMAGE)
+        for table, create in (("damage", _DAMAGE), ("intents", _INTENTS)):
+            if not self._knows(table):
+                self._db.execute(create)
 
     def close(self) -> None:
         self._db.close()
@@ -164,8 +179,9 @@ class Manifest:
         return [_stored(row) for row in rows]
 
     def names(self) -> set[str]:
-        """Every file that must not be swept: live, or replaced and still in its grace period."""
-        return {name for (name,) in self._db.execute("SELECT name FROM files")}
+        """Every file that must not be swept: live, being written, or replaced and in its grace period."""
+        written = {name for intent in self.intents().values() for name in intent.written}
+        return written | {name for (name,) in self._db.execute("SELECT name FROM files")}
 
     def add(self, file: Stored) -> int:
         """Name a file; returns its id (``file.id`` is ignored)."""
@@ -188,7 +204,7 @@ class Manifest:
 
     def damage(self) -> dict[str, str]:
         """Why, by name, of files whose inside proved unreadable."""
-        if not self._knows_damage():
+        if not self._knows("damage"):
             return {}
         return dict(self._db.execute("SELECT name, why FROM damage").fetchall())
 
@@ -198,8 +214,33 @@ class Manifest:
     def unmark(self, name: str) -> None:
         self._db.execute("DELETE FROM damage WHERE name = ?", (name,))
 
-    def _knows_damage(self) -> bool:
-        return self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'damage'").fetchone() is not None
+    def _knows(self, table: str) -> bool:
+        found = self._db.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,))
+        return found.fetchone() is not None
+
+    # -- compactions under way ---------------------------------------------------------------------
+
+    def version(self) -> int:
+        """Another number after any other connection has changed something."""
+        return int(self._db.execute("PRAGMA data_version").fetchone()[0])
+
+    def intents(self) -> dict[str, Intent]:
+        """By the id of the compaction."""
+        if not self._knows("intents"):
+            return {}
+        return {name: _intent(text) for name, text in self._db.execute("SELECT id, intent FROM intents")}
+
+    def set_intent(self, name: str, intent: Intent) -> None:
+        self._db.execute("INSERT OR REPLACE INTO intents VALUES (?, ?)", (name, json.dumps(intent)))
+
+    def end_intent(self, name: str) -> None:
+        self._db.execute("DELETE FROM intents WHERE id = ?", (name,))
+
+    def live(self, names: Iterable[str]) -> bool:
+        """Whether all of these files are live, and no compaction has announced to take them over."""
+        taken = {source for intent in self.intents().values() for source in intent.sources}
+        held = {name for (name,) in self._db.execute("SELECT name FROM files WHERE replaced_at IS NULL")}
+        return set(names) <= held - taken
 
     # -- state -------------------------------------------------------------------------------------
 
@@ -241,6 +282,12 @@ class Manifest:
     def replace_runs(self, old: Iterable[str], new: Iterable[Run]) -> None:
         self._db.executemany("DELETE FROM runs WHERE name = ?", [(name,) for name in old])
         self._db.executemany("INSERT INTO runs VALUES (?, ?, ?)", list(new))
+
+
+def _intent(text: str) -> Intent:
+    sources, written, ready = json.loads(text)
+    files = None if ready is None else tuple(Stored(*row)._replace(sources=tuple(row[11])) for row in ready)
+    return Intent(tuple(sources), tuple(written), files)
 
 
 def _stored(row: tuple[Any, ...]) -> Stored:

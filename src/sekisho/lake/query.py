@@ -17,7 +17,7 @@ from luqum import tree
 from luqum.exceptions import IllegalCharacterError, ParseSyntaxError
 from luqum.thread import parse
 
-from sekisho.lake import terms
+from sekisho.lake import implied, terms
 from sekisho.lake.fields import FIELDS, Field, Target, suggestions
 from sekisho.lake.moments import Span, span
 from sekisho.lake.query_error import QueryError, ends_early, example, misplaced
@@ -44,6 +44,9 @@ class Condition(NamedTuple):
 
     ``time_from``, ``time_to``  no event outside can match (µs since 1970 UTC, from ≤ time < to); None = open
     ``sources``                 no event of another source can match; None = any
+    ``needles``                 of every group one value at least stands in a needle column of a match
+    ``tokens``                  of every group one token at least stands in ``raw`` or ``message``
+                                (``lake.cold.index`` says which columns and tokens; see ``implied``)
     """
 
     sql: str
@@ -51,6 +54,8 @@ class Condition(NamedTuple):
     time_from: int | None = None
     time_to: int | None = None
     sources: frozenset[str] | None = None
+    needles: tuple[tuple[str, ...], ...] = ()
+    tokens: tuple[tuple[str, ...], ...] = ()
 
     def during(self, time_from: int | None, time_to: int | None) -> Condition:
         """The same, only between these times (µs since 1970 UTC)."""
@@ -105,7 +110,7 @@ class _Reader:
         root = self._parse()
         sql = self._node(root, None, 0)
         low, high, sources = self._bounds(root)
-        return Condition(sql.text, sql.params, low, high, sources)
+        return Condition(sql.text, sql.params, low, high, sources, *implied.of(root))
 
     def _parse(self) -> Any:
         try:

@@ -42,7 +42,7 @@ class Snapshot(NamedTuple):
         ]
 
     def paths(self, chosen: Sequence[Stored]) -> list[Path]:
-        return [self.folder / "hot" / file.name for file in chosen]
+        return [files.path_of(self.folder, file) for file in chosen]
 
 
 def snapshot(folder: Path) -> Snapshot:
@@ -58,7 +58,7 @@ def snapshot(folder: Path) -> Snapshot:
         manifest.close()
     good, damaged = [], []
     for file in stored:
-        path = folder / "hot" / file.name
+        path = files.path_of(folder, file)
         why = files.fault(path, file.bytes) or marked.get(file.name)
         if why is None:
             good.append(file)

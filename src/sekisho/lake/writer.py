@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
 import threading
 from bisect import bisect_left, bisect_right
 from collections import Counter
@@ -12,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +18,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from sekisho import settings
-from sekisho.lake import files, merging
+from sekisho.lake import files, lock, merging
+from sekisho.lake.cold.pruning import perhaps
 from sekisho.lake.manifest import Manifest, Stored
 from sekisho.lake.uids import Batch, Mask, Uids
 from sekisho.model import Refused
@@ -70,9 +69,10 @@ class Lake:
         self._merging = threading.Lock()
         self._hot = folder / "hot"
         self._hot.mkdir(parents=True, exist_ok=True)
-        self._lock = _take_lock(folder / "writer.lock")
+        self._lock = lock.take(folder / "writer.lock", "writes")
         self._manifest = Manifest(folder)
         self._uids = Uids(folder / "uids", self._manifest)
+        self._version = self._manifest.version()
         self._files = self._manifest.files()
         self.damaged: list[Damage] = self._check()
         self._fill_index()
@@ -172,6 +172,7 @@ class Lake:
 
     def _stored(self, events: pa.Table, batch: Batch, timed: Mask, timeless: Mask) -> Mask:
         """Of the rows that may be stored, those whose whole id really is."""
+        self._look_again()
         values = events["event_uid"].to_pylist()
         hits = sorted((int(batch.time[i]), values[i]) for i in np.flatnonzero(timed))
         times = [time for time, _ in hits]
@@ -192,11 +193,21 @@ class Lake:
                 found |= self._ids_in(file, wanted, span)
         return np.fromiter((uid in found for uid in values), dtype=bool, count=len(values))
 
+    def _look_again(self) -> None:
+        """A compaction in another process may have replaced files."""
+        version = self._manifest.version()
+        if version != self._version:
+            self._version = version
+            with self._guard:
+                bad = {damage.path.name for damage in self.damaged}
+                self._files = [file for file in self._manifest.files() if file.name not in bad]
+                self._files.sort(key=lambda file: file.last_commit)
+
     def _ids_in(self, file: Stored, wanted: set[str], span: tuple[int, int] | None) -> set[str]:
-        """Which of the ids are in this file. Only row groups that reach into ``span`` are read."""
-        path = self._hot / file.name
+        """Which of the ids are in this file. Only row groups that can hold them are read."""
+        path = files.path_of(self.folder, file)
         try:
-            ids = files.uids_of(path, span)
+            ids = files.uids_of(path, span, perhaps(file, path, wanted))
         except (OSError, pa.ArrowException) as error:
             self._leave_out(self._manifest, file, f"not readable: {error}")
             return set()
@@ -206,7 +217,7 @@ class Lake:
         """A file proved unreadable: name it for every process, and go on without it."""
         with self._guard:
             self._files = [held for held in self._files if held.id != file.id]
-            path = self._hot / file.name
+            path = files.path_of(self.folder, file)
             if all(damage.path != path for damage in self.damaged):
                 self.damaged.append(Damage(path, why, file.rows))
         with manifest.transaction():
@@ -239,6 +250,9 @@ class Lake:
             try:
                 merged = merging.join(self._hot, group, name)
                 with manifest.transaction():
+                    if not manifest.live(file.name for file in group):  # a compaction came first
+                        (self._hot / name).unlink()
+                        continue
                     merged = merged._replace(id=manifest.add(merged))
                     manifest.replace([file.id for file in group], _micros(self._now()))
             except merging.Unreadable as fault:
@@ -256,7 +270,8 @@ class Lake:
     def _readable(self, manifest: Manifest) -> list[Stored]:
         with self._guard:
             bad = {damage.path.name for damage in self.damaged}
-        return [file for file in manifest.files() if file.name not in bad]
+        taken = {name for intent in manifest.intents().values() for name in intent.sources}
+        return [f for f in manifest.files() if f.tier == "hot" and f.name not in bad and f.name not in taken]
 
     @contextmanager
     def exclusively(self) -> Iterator[tuple[Manifest, Path, list[Stored], set[int]]]:
@@ -298,6 +313,9 @@ class Lake:
         orphans = [path for path in present if path.name not in keep]
         for path in orphans:
             path.unlink()
+        for file in expired:
+            if file.tier == "cold":
+                files.remove(files.path_of(self.folder, file))
         return [path.name for path in orphans]
 
     # -- opening -----------------------------------------------------------------------------------
@@ -307,14 +325,14 @@ class Lake:
         damaged = []
         marked = self._manifest.damage()
         for file in self._files:
-            path = self._hot / file.name
+            path = files.path_of(self.folder, file)
             why = files.fault(path, file.bytes)
             if why is None and file.name in marked:
                 why = files.deep_fault(path)
                 if why is None:
                     self._manifest.unmark(file.name)
             if why is not None:
-                damaged.append(Damage(self._hot / file.name, why, file.rows))
+                damaged.append(Damage(path, why, file.rows))
         bad = {damage.path.name for damage in damaged}
         self._files = [file for file in self._files if file.name not in bad]
         return damaged
@@ -324,7 +342,7 @@ class Lake:
         covered = self._uids.open()
         waiting = [file for file in self._files if file.last_commit > covered]
         for file in sorted(waiting, key=lambda file: file.last_commit):
-            path = self._hot / file.name
+            path = files.path_of(self.folder, file)
             try:
                 for part in pq.ParquetFile(path).iter_batches(
                     files.ROW_GROUP, columns=["event_uid", "time", "ingested_at"]
@@ -354,22 +372,3 @@ def _newest(events: pa.Table) -> dict[str, int]:
 def _events_by_source(events: pa.Table) -> dict[str, dict[str, int]]:
     counted = pc.value_counts(events["source"]).to_pylist()
     return {row["values"]: {"events": row["counts"]} for row in counted}
-
-
-def _take_lock(path: Path) -> IO[str]:
-    """Hold the writer's lock until the file is closed (or the process ends, however it ends)."""
-    handle = path.open("a+", encoding="ascii")
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        handle.seek(0)
-        other = handle.read().strip() or "unknown"
-        handle.close()
-        raise Refused(
-            f"{path.parent}: process {other} already writes to this lake",
-            f"stop process {other} first, or use another data folder",
-        ) from None
-    handle.truncate(0)
-    handle.write(str(os.getpid()))
-    handle.flush()
-    return handle

@@ -64,6 +64,10 @@ class Pipeline(_Section, frozen=True):
 
 class Lake(_Section, frozen=True):
     merge_files: Annotated[int, Meta(ge=2)] = 64
+    #: hours after the end of a day (UTC) until its events move to the cold tier; 0 = never
+    compact_after: Annotated[float, Meta(ge=0, le=8760)] = 6.0
+    #: days with fewer events stay in the hot tier
+    compact_rows: Annotated[int, Meta(ge=1)] = 20_000
     duckdb_memory: str = "256MB"
     duckdb_threads: Annotated[int, Meta(ge=1)] = 2
 

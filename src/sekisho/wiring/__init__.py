@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sekisho.wiring.answering import Desk, socket_path
     from sekisho.wiring.asking import put
     from sekisho.wiring.clock import now, now_ns
+    from sekisho.wiring.compacting import Compactor, open_compaction
     from sekisho.wiring.found import content
     from sekisho.wiring.handing import appending, audit, drain, migrate, offline, publish
     from sekisho.wiring.judging import Judged, judge_again, settle_judging
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from sekisho.wiring.plane import Plane, open_plane, quiet_gc, raise_alerts, usual_gc
     from sekisho.wiring.proving import place, prove
     from sekisho.wiring.questioning import Why, readable
+    from sekisho.wiring.rebuilding import Rebuilt, rebuild
     from sekisho.wiring.receiving import Receivers, receivers
     from sekisho.wiring.seals import (
         key_files,
@@ -39,6 +41,7 @@ _PLACES = {
     "answering": ("Desk", "socket_path"),
     "asking": ("put",),
     "clock": ("now", "now_ns"),
+    "compacting": ("Compactor", "open_compaction"),
     "handing": ("appending", "audit", "drain", "migrate", "offline", "publish"),
     "found": ("content",),
     "judging": ("Judged", "judge_again", "settle_judging"),
@@ -47,6 +50,7 @@ _PLACES = {
     "plane": ("Plane", "open_plane", "quiet_gc", "raise_alerts", "usual_gc"),
     "proving": ("place", "prove"),
     "questioning": ("Why", "readable"),
+    "rebuilding": ("Rebuilt", "rebuild"),
     "receiving": ("Receivers", "receivers"),
     "standing": ("Standing", "Watch", "watched"),
     "seals": (
@@ -69,10 +73,12 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
+    "Compactor",
     "Desk",
     "Judged",
     "Master",
     "Plane",
+    "Rebuilt",
     "Receivers",
     "Standing",
     "Watch",
@@ -91,6 +97,7 @@ __all__ = [
     "now",
     "now_ns",
     "offline",
+    "open_compaction",
     "open_enricher",
     "open_plane",
     "place",
@@ -100,6 +107,7 @@ __all__ = [
     "quiet_gc",
     "raise_alerts",
     "readable",
+    "rebuild",
     "receivers",
     "seal_now",
     "seal_offline",

@@ -269,7 +269,7 @@ class _Past:
         waiting = self._look()
         while waiting:
             file = waiting.pop()
-            path = self._folder / "hot" / file.name
+            path = files.path_of(self._folder, file)
             try:
                 yield from self._events(path)
             except FileNotFoundError:
