@@ -155,7 +155,7 @@ class Fitter:
         try:
             shape.decode(raw)
         except _FAULTS as error:
-            first = memoryview(raw)[0:1]
+            first = bytes(memoryview(raw)[:1])
             if first == b"{" and shape.fields:
                 return self._members(shape, raw, strict, path)
             if first == b"{" and shape.value is not None:
