@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from sekisho import settings
-from sekisho.lake.engines import Engine
+from sekisho.lake.engines import Engine, Rows
 from sekisho.lake.query import Condition, micros
 from sekisho.lake.terms import Sql, all_of
 from sekisho.model import Refused
@@ -112,11 +112,23 @@ class Narrowed:
         hidden = "" if rights.raw else f" REPLACE ({', '.join(f'NULL::VARCHAR AS {name}' for name in RAW)})"
         allowed = "" if self._sources is None else " WHERE source IN (SELECT unnest(?))"
         self._view = f"SELECT *{hidden} FROM events{allowed}"  # noqa: S608 - constants
+        self._counted = f"SELECT * FROM events{allowed}"  # noqa: S608 - constants
 
-    def select(self, files: Sequence[Path], sql: str, params: Sequence[object]) -> pa.Table:
-        own: tuple[object, ...] = () if self._sources is None else (self._sources,)
-        narrowed = f"SELECT * FROM (WITH events AS ({self._view}) {sql})"  # noqa: S608 - constants and our own SQL
-        return self._engine.select(files, narrowed, (*own, *params))
+    def select(
+        self, files: Sequence[Path], sql: str, params: Sequence[object], rows: Mapping[Path, Rows] = {}
+    ) -> pa.Table:
+        return self._engine.select(files, self._narrowed(self._view, sql), self._bound(params), rows)
+
+    def counts(self, files: Sequence[Path], sql: str, params: Sequence[object]) -> pa.Table:
+        """Counts hold sources, and nothing of ``raw``."""
+        return self._engine.counts(files, self._narrowed(self._counted, sql), self._bound(params))
+
+    @staticmethod
+    def _narrowed(view: str, sql: str) -> str:
+        return f"SELECT * FROM (WITH events AS ({view}) {sql})"  # noqa: S608 - constants and our own SQL
+
+    def _bound(self, params: Sequence[object]) -> tuple[object, ...]:
+        return (*(() if self._sources is None else (self._sources,)), *params)
 
     def close(self) -> None:
         self._engine.close()

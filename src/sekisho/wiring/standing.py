@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -22,7 +22,7 @@ from sekisho.detect.standing import Digest, Judgement, Read, Seen, StoredPast, j
 from sekisho.detect.standing.rises import Rejected
 from sekisho.journal import Rejects
 from sekisho.lake import manifest, reader
-from sekisho.lake.engines import Engine, FileUnreadable
+from sekisho.lake.engines import Engine, FileUnreadable, Rows
 from sekisho.lake.engines.duckdb import DuckDB
 from sekisho.lake.manifest import Stored
 from sekisho.model import RECORDS_PER_FRAME, Evidence, Offset, Refused, Retry
@@ -281,10 +281,18 @@ class DuckDBs:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def select(self, files: Sequence[Path], sql: str, params: Sequence[object]) -> pa.Table:
+    def select(
+        self, files: Sequence[Path], sql: str, params: Sequence[object], rows: Mapping[Path, Rows] = {}
+    ) -> pa.Table:
+        return self._opened().select(files, sql, params, rows)
+
+    def counts(self, files: Sequence[Path], sql: str, params: Sequence[object]) -> pa.Table:
+        return self._opened().counts(files, sql, params)
+
+    def _opened(self) -> DuckDB:
         if self._engine is None:
             self._engine = DuckDB(self._settings.lake)
-        return self._engine.select(files, sql, params)
+        return self._engine
 
     def close(self) -> None:
         if self._engine is not None:
