@@ -1,9 +1,9 @@
 """The past judged again: stored events, with the master data of today (rules-of-detection.md, I4).
 
-An employee's end date often arrives after the login that it makes wrong, and a late approval makes an alert
-groundless. So after each import the rules are run over the recent past: alerts are raised, and those that
-stand already come to say what was found now, no more (evidence, gravity, words); those of which nothing is left
-are withdrawn with the reason. The end is the same whether the events came first or the master data (I2).
+An employee's end date often arrives after the login that it makes wrong, and a late approval makes an
+alert groundless. So after each import the rules are run over the recent past: alerts are raised, and those
+that stand already come to say what was found now, no more (evidence, gravity, words); those of which nothing
+is left are withdrawn with the reason. The end is the same whether events or master data came first (I2).
 """
 
 from __future__ import annotations
@@ -48,15 +48,15 @@ class Judged(NamedTuple):
 
     ``events``     how many were judged; those of a file that was merged meanwhile count twice
     ``corrected``  uids of alerts that lost evidence or gravity, or whose words changed
-    ``behind``     a running pipeline still judges by older tables, or an alert that must be corrected got other
-                   evidence again and again: the past must be judged once more
+    ``behind``     a running pipeline still judges by older tables, or an alert that must be corrected got
+                   other evidence again and again: the past must be judged once more
     ``unread``     files that cannot be read, and why; alerts with evidence in them are left as they are
     """
 
     events: int
     findings: dict[str, list[Finding]]
     withdrawn: list[str]
-    corrected: list[str] = []
+    corrected: tuple[str, ...] = ()
     behind: bool = False
     unread: tuple[str, ...] = ()
 
@@ -73,7 +73,8 @@ def judge_again(
 
     Django must be started. ``progress`` is told events done and events in all. Repeating it changes
     nothing. ``dry_run`` only says what would come of it. Called without ``rules`` and ``since`` it
-    settles what changes of the master data owed (``wiring.judging_owed``). Waits while another process does it.
+    settles what changes of the master data owed (``wiring.judging_owed``). Waits while another process
+    does it.
     """
     if dry_run:
         return _Pass(settings, rules, since, progress).run(dry_run=True)
@@ -159,7 +160,9 @@ class _Pass:
             if not came_meanwhile:
                 break
         behind = behind or came_meanwhile
-        return Judged(self._done, self._findings, withdrawn, sorted({*corrected}), behind, tuple(past.unread))
+        return Judged(
+            self._done, self._findings, withdrawn, tuple(sorted({*corrected})), behind, tuple(past.unread)
+        )
 
     def _judge(self, context: Context) -> Callable[[pa.Table], list[Finding]]:
         enricher = open_enricher(self._settings, self._content)
@@ -234,8 +237,8 @@ def one_judge(settings: Settings) -> Iterator[None]:
 def _pipeline_knows(settings: Settings, version: str) -> bool:
     """Wait until a running pipeline works with these tables: what it stores later it has judged by them.
 
-    False if it does not within ``WAIT_SECONDS``. A pipeline that is long in one step says nothing for a while,
-    but its process is there.
+    False if it does not within ``WAIT_SECONDS``. A pipeline that is long in one step says nothing for a
+    while, but its process is there.
     """
     end = now().timestamp() + WAIT_SECONDS
     while now().timestamp() < end:

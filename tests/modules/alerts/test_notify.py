@@ -165,6 +165,46 @@ def test_a_failing_webhook_recovers_and_retry_after_is_honoured(data: Path, hook
     assert SECRET not in caplog.text + json.dumps(list(Message.objects.values()), default=str)
 
 
+@pytest.mark.parametrize("wait", [1, 15, 400])
+def test_an_alert_that_rose_while_its_first_message_waited_is_told_once(
+    data: Path, hook: Any, wait: int
+) -> None:
+    from sekisho.modules.alerts.models import Delivery
+    from sekisho.modules.alerts.notify import counts, deliver_due
+
+    settings = by_hook(data, hook.server_port, language="en")
+    hook.answers = [(500, {})]
+    found_something(settings, "emp1", "emp2", severity=Severity.HIGH)
+    deliver_due(NOW, settings)
+    found_something(settings, "emp1", "emp2", severity=Severity.CRITICAL, number=2)
+    for seconds in (wait, wait + 20, wait + 4000):
+        while deliver_due(NOW + timedelta(seconds=seconds), settings):
+            pass
+    got = [text.splitlines()[0] for *_, text, status in hook.got if status == 200]
+    firsts = [line for line in got if "severity risen" not in line]
+    assert sorted(firsts) == sorted({*firsts}), "no words come twice"
+    assert len(got) == 3, "of one both the first and the rise, of the other one message"
+    assert counts() == {"sent": 3, "pending": 0}
+    assert Delivery.objects.count() == 4
+    assert len({key for _, key, _, _ in hook.got}) == 4, "what was refused is not extended under its key"
+
+
+def test_a_worker_that_died_while_sending_does_not_repeat_what_was_told_since(data: Path, hook: Any) -> None:
+    from sekisho.modules.alerts.models import Message
+    from sekisho.modules.alerts.notify import LEASE, deliver_due
+
+    settings = by_hook(data, hook.server_port, language="en")
+    hook.answers = [(500, {})]
+    found_something(settings, "emp1")
+    deliver_due(NOW, settings)
+    Message.objects.update(state="sending", due_at=NOW + LEASE)
+    found_something(settings, "emp1", severity=Severity.CRITICAL, number=2)
+    assert deliver_due(NOW + timedelta(seconds=1), settings) == 1
+    assert deliver_due(NOW + LEASE, settings) == 0
+    assert [status for *_, status in hook.got] == [500, 200]
+    assert Message.objects.count() == 1
+
+
 def test_it_is_given_up_with_a_reason_and_can_be_tried_again(data: Path, hook: Any) -> None:
     from sekisho.modules.alerts.models import Message
     from sekisho.modules.alerts.notify import TRIES, deliver_due, retry_dead

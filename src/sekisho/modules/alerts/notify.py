@@ -79,6 +79,27 @@ def _bundle(channel: Channel, now: datetime) -> None:
             for start in range(0, len(group), 500):
                 part = [duty.pk for duty in group[start : start + 500]]
                 Delivery.objects.filter(pk__in=part).update(message=message)
+        for before in Message.objects.filter(channel=channel.name, state=Message.State.WAITING, tries__gt=0):
+            _pass_on(before)
+
+
+def _pass_on(message: Message) -> bool:
+    """An alert is told of as it is now, so a message that still waits says nothing of alerts of which a later
+    one tells: its duties go over to that. False if nothing is left to say; then the message is gone.
+
+    A message is never extended instead: a receiver that has its key already would drop it.
+    """
+    mine = message.deliveries.values_list("alert_id", flat=True)
+    later = Delivery.objects.filter(
+        alert_id__in=list(mine), channel=message.channel, message_id__gt=message.pk
+    ).exclude(message__state=Message.State.DEAD)
+    with transaction.atomic():
+        for alert, other in later.order_by("message_id").values_list("alert_id", "message_id"):
+            message.deliveries.filter(alert_id=alert).update(message_id=other)
+        if message.deliveries.exists():
+            return True
+        message.delete()
+        return False
 
 
 # -- sending ---------------------------------------------------------------------------------------
@@ -93,7 +114,8 @@ def _claim(now: datetime, ways: Sequence[str]) -> Iterator[Message]:
         ).update(state=Message.State.SENDING, due_at=now + LEASE, tries=message.tries + 1)
         if taken:
             message.refresh_from_db()
-            yield message
+            if _pass_on(message):
+                yield message
 
 
 def _try(message: Message, ways: Mapping[str, Channel], settings: Settings, now: datetime) -> int:
@@ -122,7 +144,7 @@ def compose(message: Message, language: Language, console_url: str) -> Letter:
     )
     if len(alerts) == 1:
         alert = alerts[0]
-        mark = _mark(duties[-1].cause, language)
+        mark = _mark([duty.cause for duty in duties], language)
         subject = f"{mark}{render.headline(alert, language)}"
         return Letter(f"[Sekisho] {subject}", render.text(alert, language, console_url), message.key)
     number = len(alerts)
@@ -135,7 +157,9 @@ def compose(message: Message, language: Language, console_url: str) -> Letter:
     return Letter(subject, "\n".join(lines) + "\n", message.key)
 
 
-def _mark(cause: str, language: Language) -> str:
+def _mark(causes: Sequence[str], language: Language) -> str:
+    """Nothing if the message is the first of this alert."""
+    cause = "" if "new" in causes else causes[-1]
     if cause.startswith("severity"):
         return "重要度上昇 " if language == "ja" else "severity risen: "
     if cause.startswith("reopened"):
