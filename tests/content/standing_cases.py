@@ -48,9 +48,11 @@ def _reject(settings: Settings, rejects: Any) -> None:
     held = Rejects(settings.journal_dir)
     for frame, each in enumerate(rejects):
         moment = int(streams.at(each["at"]).timestamp() * 1e9)
-        held.add(
+        held.settle(
             [Reject(Offset(frame, n), each["source"], each["code"], "made") for n in range(each["n"])],
             {frame: moment},
+            (frame, frame),
+            (0, each["n"]),
         )
     held.close()
 
