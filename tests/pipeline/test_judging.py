@@ -12,6 +12,7 @@ import pytest
 
 from sekisho import first_run, status, wiring
 from sekisho.cli import process
+from sekisho.enrich import context_files
 from sekisho.lake import Lake
 from sekisho.model import Records
 from sekisho.modules import database
@@ -167,8 +168,15 @@ def test_a_pipeline_that_does_not_take_the_tables_is_told_of(
     words.pid, words.at = 1, wiring.now().timestamp() - 2 * status.STALE_SECONDS
     status.write(held.run_dir, words)
     assert wiring.judge_again(held).behind, "long in one step, it says nothing, but its process is there"
+    from sekisho.modules.outbox import flows
+
+    flows.owe_tables(now=wiring.now())
     assert wiring.settle_judging(held) is None
     assert wiring.judging_owed(held)
+    words.texts["context_version"] = context_files.current(held.context_dir)
+    status.write(held.run_dir, words)
+    assert wiring.settle_judging(held) is not None
+    assert not wiring.judging_owed(held)
 
 
 def test_the_service_settles_what_a_killed_command_left(
