@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from sekisho import first_run, status, wiring
 from sekisho.cli import process
+from sekisho.enrich import context_files
 from sekisho.lake import Lake
 from sekisho.model import Records
 from sekisho.modules import database
@@ -163,6 +165,59 @@ def test_a_pipeline_that_does_not_take_the_tables_is_told_of(
     words.texts["context_version"] = "older"
     status.write(held.run_dir, words)
     assert wiring.judge_again(held).behind
+    words.pid, words.at = 1, wiring.now().timestamp() - 2 * status.STALE_SECONDS
+    status.write(held.run_dir, words)
+    assert wiring.judge_again(held).behind, "long in one step, it says nothing, but its process is there"
+    from sekisho.modules.outbox import flows
+
+    flows.owe_tables(now=wiring.now())
+    assert wiring.settle_judging(held) is None
+    assert wiring.judging_owed(held)
+    words.texts["context_version"] = context_files.current(held.context_dir)
+    status.write(held.run_dir, words)
+    assert wiring.settle_judging(held) is not None
+    assert not wiring.judging_owed(held)
+
+
+def test_the_service_settles_what_a_killed_command_left(
+    held: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sekisho.cli import serve_notify
+
+    judging = serve_notify.Judging(held)
+    judging.begin()
+    assert judging._child is None, "a command that runs may still do it by itself"
+    monkeypatch.setattr(serve_notify, "LEFT", timedelta(0))
+    judging.begin()
+    assert judging._child is not None
+    assert judging._child.wait(120) == 0
+    assert alerts() == [("leaver-attempt", "closed", "withdrawn")]
+    assert not wiring.judging_owed(held)
+    judging.begin()
+    assert judging._child is None
+    log = (held.run_dir / "log" / "judge.log").read_text()
+    assert "1 withdrawn" in log
+
+
+def test_two_passes_never_run_at_once(held: Settings) -> None:
+    from sekisho.wiring.judging import one_judge
+
+    done = threading.Event()
+
+    def judge() -> None:
+        from django.db import connections
+
+        assert wiring.settle_judging(held) is not None
+        connections.close_all()
+        done.set()
+
+    with one_judge(held):
+        thread = threading.Thread(target=judge)
+        thread.start()
+        assert not done.wait(0.5)
+        assert alerts() == [("leaver-attempt", "new", "")]
+    thread.join(60)
+    assert alerts() == [("leaver-attempt", "closed", "withdrawn")]
 
 
 def test_files_that_a_merge_replaces_meanwhile_are_found_again(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -45,6 +47,17 @@ def test_a_silent_or_broken_file_means_not_running(tmp_path: Path) -> None:
     (tmp_path / "pipeline.json").write_text("{ torn")
     assert status.read(tmp_path, "pipeline") is None
     assert not status.alive(None, 100.0)
+
+
+def test_a_process_that_is_silent_may_still_be_there() -> None:
+    now = time.time()
+    assert status.process_lives(said("pipeline", now))
+    assert not status.process_lives(said("pipeline", 100.0)), "its number is another's by now"
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    words = said("pipeline", now)
+    words.pid = gone.pid
+    assert not status.process_lives(words)
 
 
 def test_rates_are_of_the_last_minute() -> None:

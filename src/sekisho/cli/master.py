@@ -15,10 +15,10 @@ from rich.progress import Progress
 from rich.table import Table as Grid
 
 from sekisho import first_run, wiring
+from sekisho.cli import master_doubts
 from sekisho.cli.main import Global
 from sekisho.cli.outside import echo, echo_json, literal, shown
 from sekisho.contract import TABLES, Table
-from sekisho.enrich import context_files
 from sekisho.model import Language, Refused, Text
 from sekisho.tabular import Plan, show, template, told, write
 from sekisho.tabular.sheet import MAX_BYTES
@@ -52,10 +52,6 @@ _BEHIND = Text(
 _UNREAD = Text(
     ja="注意: 読めないファイルがあり、その分は判定していません: {file}",
     en="warning: a file cannot be read, so what is in it was not judged: {file}",
-)
-_SYSTEMS = Text(
-    ja="注意: アカウント台帳のシステム {unknown} はどのログにも対応しません。使える名前: {known}",
-    en="warning: no log belongs to system {unknown} of the accounts. Names there are: {known}",
 )
 _language = click.option("--lang", type=click.Choice(["ja", "en"]), help="Language of messages.")
 _json = click.option("--json", "as_json", is_flag=True, help="For machines.")
@@ -119,16 +115,26 @@ def _import(table: Table) -> click.Command:
     @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
     @click.option("--dry-run", is_flag=True, help="Show what would change; change nothing.")
     @click.option("--complete", is_flag=True, help="The file is the whole table: what it lacks ends now.")
+    @click.option("--yes", is_flag=True, help="Do not ask, however many rows --complete ends.")
     @_language
     @_json
     @click.pass_obj
     def command(
-        given: Global, file: Path, dry_run: bool, complete: bool, lang: Language | None, as_json: bool
+        given: Global,
+        file: Path,
+        dry_run: bool,
+        complete: bool,
+        yes: bool,
+        lang: Language | None,
+        as_json: bool,
     ) -> None:
         """Take FILE (CSV in UTF-8 or cp932, or xlsx) in. Rows are found again by their key.
 
         All problems are shown at once, and then nothing is changed. A column that is left out
         keeps what is stored. Times need their UTC offset: 2026-04-01T09:00:00+09:00.
+
+        With --complete, a file that would end more than a fifth of the current rows (three at least), or all
+        of them, is taken in only after a confirmation, or with --yes.
         """
         register = _open(given, table, reads=False)
         from sekisho.modules.ledger import flows
@@ -139,14 +145,19 @@ def _import(table: Table) -> click.Command:
         every = registers(given.data)
         known = {other: flows.keys(every[other]) for _, other in table.refers}
         upload = flows.Upload(content, file.name, getpass.getuser(), known, complete)
+        many = master_doubts.many(register, upload, language) if complete else ""
+        if many and not (dry_run or yes):
+            master_doubts.ask(many, file, language)
         outcome = flows.import_file(register, upload, now=wiring.now(), dry_run=dry_run)
         wiring.deliver_audit(given.settings)
         if as_json:
             echo_json(_as_json(table, outcome.plan, dry_run=dry_run))
         else:
             _report(table, outcome.plan, language, file.name, dry_run=dry_run)
-        if outcome.events:
-            _warn_of_systems(given, language)
+        if many and dry_run:
+            master_doubts.say_needs_yes(many, language)
+        if table.name == "accounts" and not outcome.problems:
+            master_doubts.warn_of_systems(given, outcome.plan, language)
         if not dry_run and wiring.judging_owed(given.settings):  # also what a crash has left undone
             _judge_again(given, language)
         if outcome.problems:
@@ -230,16 +241,6 @@ def _undo(table: Table) -> click.Command:
         _judge_again(given, given.settings.language)
 
     return command
-
-
-def _warn_of_systems(given: Global, language: Language) -> None:
-    """An account of a system that no source knows is never found in a log: say so, with the known names."""
-    known = {name for names in wiring.systems(wiring.content()).values() for name in names} | {"*"}
-    kept = context_files.read(given.settings.context_dir).tables["accounts"].column("system").to_pylist()
-    unknown = sorted(set(kept) - known)
-    if unknown:
-        facts = {"unknown": ", ".join(unknown), "known": ", ".join(sorted(known))}
-        echo(_SYSTEMS.fill(facts).get(language), err=True)
 
 
 def _judge_again(given: Global, language: Language) -> None:
