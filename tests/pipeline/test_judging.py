@@ -6,6 +6,7 @@ import json
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from subprocess import Popen
 from typing import Any
 
 import pytest
@@ -185,16 +186,19 @@ def test_the_service_settles_what_a_killed_command_left(
     from sekisho.cli import serve_notify
 
     judging = serve_notify.Judging(held)
-    judging.begin()
-    assert judging._child is None, "a command that runs may still do it by itself"
+
+    def begun() -> Popen[bytes] | None:
+        judging.begin()
+        return judging._child
+
+    assert begun() is None, "a command that runs may still do it by itself"
     monkeypatch.setattr(serve_notify, "LEFT", timedelta(0))
-    judging.begin()
-    assert judging._child is not None
-    assert judging._child.wait(120) == 0
+    child = begun()
+    assert child is not None
+    assert child.wait(120) == 0
     assert alerts() == [("leaver-attempt", "closed", "withdrawn")]
     assert not wiring.judging_owed(held)
-    judging.begin()
-    assert judging._child is None
+    assert begun() is None
     log = (held.run_dir / "log" / "judge.log").read_text()
     assert "1 withdrawn" in log
 

@@ -11,6 +11,7 @@ import click
 
 from sekisho import wiring
 from sekisho.cli.main import Global
+from sekisho.cli.outside import echo
 from sekisho.enrich import context_files
 from sekisho.model import Language, Refused, Text
 from sekisho.model.folding import fold
@@ -71,7 +72,7 @@ def ask(many: str, file: Path, language: Language) -> None:
 
 
 def say_needs_yes(many: str, language: Language) -> None:
-    click.echo(_NEEDS_YES.fill({"many": many}).get(language), err=True)
+    echo(_NEEDS_YES.fill({"many": many}).get(language), err=True)
 
 
 def warn_of_systems(given: Global, plan: Plan[int], language: Language) -> None:
@@ -96,8 +97,8 @@ def warn_of_systems(given: Global, plan: Plan[int], language: Language) -> None:
             "meant_ja": f"もしかして: {meant}。" if meant else "",
             "meant_en": f"Did you mean {meant}? " if meant else "",
         }
-        click.echo(_SYSTEMS.fill(facts).get(language), err=True)
+        echo(_SYSTEMS.fill(facts).get(language), err=True)
     for name in sorted({*stored, *coming}):
         if fold(name) not in systems and fold(name) in own:
             facts = {"source": name, "systems": " / ".join(own[fold(name)])}
-            click.echo(_NARROW.fill(facts).get(language), err=True)
+            echo(_NARROW.fill(facts).get(language), err=True)
