@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from sekisho import detect, status, wiring
+from sekisho import status, wiring
 from sekisho.cli.main import Global
 from sekisho.journal import JournalReader, Rejects
 from sekisho.lake import manifest, reader
@@ -50,7 +50,7 @@ def gather(settings: Settings) -> dict[str, Any]:
         "damaged": [str(damage) for damage in stored.damaged] if stored else [],
         "refused": _pairs(said["collect"], "refused"),
         "dropped": _pairs(said["collect"], "dropped"),
-        "unjudged": [[*of, number] for of, number in sorted(detect.unjudged.of_counters(counters).items())],
+        "unjudged": [[*of, number] for of, number in sorted(wiring.still_unjudged(settings).items())],
         "deliveries": _pairs(said["notify"], "deliveries"),
         "sources": _sources(said, counters, now),
         "disk": {
@@ -161,7 +161,7 @@ _SINCE = (
     ("rejects", "reject_reasons", ""),
     ("refused", "refused", "collect"),
     ("dropped", "dropped", "collect"),
-    ("not judged", "unjudged", ""),
+    ("cannot judge", "unjudged", ""),
 )
 
 
