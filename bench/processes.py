@@ -77,6 +77,7 @@ def journaled(folder: Path, events: int) -> Settings:
 def draining(settings: Settings, *, ahead: bool) -> float:
     """Events/s of the pipeline in this process over the whole journal."""
     plane = wiring.open_plane(settings)
+    wiring.quiet_gc()
     if not ahead:
         plane.ahead._bound = 1 << 60  # noqa: SLF001 - no batch is ever full, so the worker is never asked
     done, began = 0, time.perf_counter()
@@ -85,7 +86,22 @@ def draining(settings: Settings, *, ahead: bool) -> float:
             done += step.events
         return done / (time.perf_counter() - began)
     finally:
+        wiring.usual_gc()
         plane.close()
+
+
+def speeds(scratch: Path, rounds: int, events: int) -> None:
+    """Both ways in turn, so that other work on the machine disturbs both alike."""
+    found: dict[bool, list[float]] = {False: [], True: []}
+    for number in range(rounds):
+        for ahead, rates in found.items():
+            folder = scratch / f"journal-{number}-{ahead}"
+            rates.append(draining(journaled(folder, events), ahead=ahead))
+            shutil.rmtree(folder, ignore_errors=True)
+    print(f"pipeline over {events:,} events in the journal, events/s (median, fastest)")
+    for ahead, rates in found.items():
+        name = "with the second process" if ahead else "one process"
+        print(f"  {name:<24}{statistics.median(rates):>9,.0f}{max(rates):>9,.0f}")
 
 
 def main() -> None:
@@ -109,10 +125,7 @@ def main() -> None:
         print("kill -9 until it works again, seconds (median, slowest)")
         for name, seconds in killing(scratch / "kill", arguments.rounds).items():
             print(f"  {name:<12}{statistics.median(seconds):>8.1f}{max(seconds):>8.1f}")
-        print(f"pipeline over {arguments.events:,} events in the journal, events/s")
-        for name, ahead in (("one process", False), ("with the second", True)):
-            settings = journaled(scratch / name.replace(" ", "-"), arguments.events)
-            print(f"  {name:<18}{draining(settings, ahead=ahead):>10,.0f}", flush=True)
+        speeds(scratch, arguments.rounds, arguments.events)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

@@ -6,8 +6,8 @@ import importlib.util
 import re
 
 import pytest
-
 from bench.__main__ import FOLDERS, RUNS, missing
+
 from tests.conftest import ROOT
 
 DOCUMENTS = [ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs" / "decisions").glob("*.md"))]
