@@ -131,7 +131,12 @@ METRICS = (
     Metric("rejects", "counter", ("source", "code"), "records that could not become events"),
     Metric("duplicates", "counter", ("source",), "records that were stored already"),
     Metric("findings", "counter", ("rule",), "findings handed to the alerts"),
-    Metric("unjudged", "counter", ("rule", "reason"), "events that a rule could not judge"),
+    Metric(
+        "unjudged",
+        "counter",
+        ("rule", "reason"),
+        "events that a rule could not judge when they were stored, since the beginning",
+    ),
     Metric("deliveries", "gauge", ("state",), "notifications by state"),
     Metric("next_frame", "gauge", (), "number of the frame that comes next in the journal"),
     Metric("offset", "gauge", (), "last journal frame that is searchable"),

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import click
 import msgspec
 
-from sekisho import detect, status, wiring
+from sekisho import status, wiring
 from sekisho.cli.main import Global
 from sekisho.cli.outside import echo, echo_json, shown
 from sekisho.journal import JournalReader, Rejects
@@ -53,7 +53,7 @@ def gather(settings: Settings) -> dict[str, Any]:
         "damaged": [str(damage) for damage in stored.damaged] if stored else [],
         "refused": _pairs(said["collect"], "refused"),
         "dropped": _pairs(said["collect"], "dropped"),
-        "unjudged": [[*of, number] for of, number in sorted(detect.unjudged.of_counters(counters).items())],
+        "unjudged": [[*of, number] for of, number in sorted(wiring.still_unjudged(settings).items())],
         "deliveries": _pairs(said["notify"], "deliveries"),
         "sources": _sources(said, counters, now),
         "disk": {
@@ -248,7 +248,7 @@ _SINCE = (
     ("rejects", "reject_reasons", ""),
     ("refused", "refused", "collect"),
     ("dropped", "dropped", "collect"),
-    ("not judged", "unjudged", ""),
+    ("cannot judge", "unjudged", ""),
 )
 
 
