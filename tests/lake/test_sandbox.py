@@ -178,7 +178,7 @@ def test_what_does_not_listen_is_killed(snapshot: Snapshot, sql: str) -> None:
         ask(snapshot, sql, seconds=2)
     why = caught.value.why
     assert re.search(r"stopped after 2 s|needs more than the 100MB|larger than|Out of Range", why), why
-    assert time.monotonic() - start < 4
+    assert time.monotonic() - start < 15  # the process is killed at 2 s; beside that it has to start
 
 
 def test_a_role_sees_its_sources_and_no_record(snapshot: Snapshot) -> None:
