@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
+WORKERS ?= 2
 
 .PHONY: help demo test check lint types layers suite bless bench lock clean install install-dev docs
 
@@ -25,8 +26,8 @@ install-dev: $(VENV)/.dev ## with the tools of the developers
 demo: $(VENV)/.run ## two weeks of a fictional exchange, attacked; ARGS=--exit ends by itself
 	$(BIN)/sekisho demo $(ARGS)
 
-test: $(VENV)/.dev ## the whole test suite, with its coverage
-	$(BIN)/python -m pytest --cov=sekisho --cov-branch --cov-report= --cov-report=json:.coverage.json $(ARGS)
+test: $(VENV)/.dev ## the whole test suite, with its coverage; WORKERS=1 in one process
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --cov=sekisho --cov-branch --cov-report= --cov-report=json:.coverage.json $(ARGS)
 	$(BIN)/python -m tests.coverage_floors .coverage.json
 
 check: lint types layers suite ## all gates, under five minutes
@@ -47,7 +48,7 @@ layers: $(VENV)/.dev
 SUITE = tests/content tests/model tests/ocsf tests/contract tests/docs tests/journal tests/tabular \
 	tests/collect/test_syslog_framing.py tests/normalise/test_wrapping.py tests/pipeline/test_crash_everywhere.py
 suite: $(VENV)/.dev
-	$(BIN)/python -m pytest -q -m "not slow" $(SUITE)
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile -m "not slow" $(SUITE)
 
 bless: $(VENV)/.dev ## write the golden outputs anew; the diff is the review
 	$(BIN)/python -m tests.content.bless
