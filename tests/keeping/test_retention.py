@@ -18,6 +18,8 @@ from sekisho.keeping.holds import FILE, Hold, Holds
 from sekisho.keeping.policy import Policy
 from sekisho.keeping.retention import Done, Means, Plan
 from sekisho.lake import Lake, dropping, reader
+from sekisho.lake.cold import iceberg
+from sekisho.lake.cold.compact import Compaction
 from sekisho.lake.engines.duckdb import DuckDB
 from sekisho.model import RECORDS_PER_FRAME, Refused
 from tests.keeping.journals import DAY, START, START_NS, days, write
@@ -373,3 +375,31 @@ def test_a_damaged_file_is_named_and_nothing_of_it_goes(world: World) -> None:
     plan = world.plan(confirmed=True)
     assert any(str(path) in problem for problem in plan.problems)
     assert all(one.path != path for one in plan.due)
+
+
+def test_what_expired_leaves_the_cold_tier_too_and_the_iceberg_table_follows(world: World) -> None:
+    def compacted() -> None:
+        with Compaction(world.folder / "lake", now=world._now, after=timedelta(hours=2), least=1) as work:
+            while work.step():
+                pass
+
+    compacted()
+    before = world.rows()
+    assert {file.tier for file in reader.snapshot(world.folder / "lake").files} == {"cold", "hot"}
+    done = world.run(confirmed=True)
+    rows = world.rows()
+    assert len(before) - len(rows) == sum(done.events.values()) > 0
+    assert oldest(rows) == START + timedelta(days=20)
+    kept = {row["event_uid"] for row in rows}
+    assert kept == {row["event_uid"] for row in before if row["time"] >= START + timedelta(days=20)}
+    world.lake.merge()
+    compacted()
+    assert {row["event_uid"] for row in world.rows()} == kept
+    events = iceberg.Events(world.folder / "lake")
+    try:
+        in_iceberg = set(events.table.scan().to_arrow()["event_uid"].to_pylist())
+    finally:
+        events.close()
+    hot = [file for file in reader.snapshot(world.folder / "lake").files if file.tier == "hot"]
+    assert in_iceberg <= kept
+    assert len(in_iceberg) + sum(file.rows for file in hot) == len(kept)

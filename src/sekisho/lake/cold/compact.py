@@ -38,6 +38,10 @@ log = logging.getLogger(__name__)
 Progress = Callable[[str, int, int], None]
 
 
+#: Names of the cold files that the Iceberg table was last made to consist of.
+_NOTED = "published"
+
+
 class Done(NamedTuple):
     """``days`` (yyyy-mm-dd) → rows; ``hot``, ``cold``: bytes of the files taken over and of those written."""
 
@@ -209,6 +213,7 @@ class Compaction:
                 self._manifest.add(file)
             self._manifest.replace(ids, int(self._now().timestamp() * 1_000_000))
             self._manifest.end_intent(ident)
+        _note(self.folder, self._manifest)
 
     def _abandon(self, ident: str, intent: Intent) -> None:
         for name in intent.written:
@@ -232,6 +237,40 @@ class Compaction:
             if files.COLD_PATTERN.fullmatch(path.name) and path.stem not in named:
                 path.unlink()
         shutil.rmtree(self.folder / "cold" / "scratch", ignore_errors=True)
+        self._agree()
+
+    def _agree(self) -> None:
+        """The Iceberg table follows where retention has taken cold files away or written them anew."""
+        if _agrees(self.folder, self._manifest):
+            return
+        from sekisho.lake.cold import iceberg  # takes a second to import
+
+        live = [file for file in self._manifest.files() if file.tier == "cold"]
+        events = iceberg.Events(self.folder)
+        try:
+            events.publish([files.path_of(self.folder, file) for file in live], {})
+        finally:
+            events.close()
+        _note(self.folder, self._manifest)
+
+
+def _cold_names(manifest: Manifest) -> str:
+    return " ".join(sorted(file.name for file in manifest.files() if file.tier == "cold"))
+
+
+def _agrees(folder: Path, manifest: Manifest) -> bool:
+    """Whether the Iceberg table consists of the manifest's cold files, as last noted."""
+    try:
+        noted = (folder / "cold" / _NOTED).read_text(encoding="ascii")
+    except FileNotFoundError:
+        noted = ""
+    return noted == _cold_names(manifest)
+
+
+def _note(folder: Path, manifest: Manifest) -> None:
+    fresh = folder / "cold" / f"{_NOTED}.new"
+    fresh.write_text(_cold_names(manifest), encoding="ascii")
+    fresh.replace(folder / "cold" / _NOTED)
 
 
 def waiting(folder: Path, *, now: datetime, after: timedelta, least: int) -> bool:
@@ -240,7 +279,9 @@ def waiting(folder: Path, *, now: datetime, after: timedelta, least: int) -> boo
     try:
         closed = int((now - after).timestamp() * 1_000_000) // DAY
         hot = [f for f in manifest.files() if f.tier == "hot" and f.time_min < closed * DAY]
-        return bool(manifest.intents()) or sum(file.rows for file in hot) >= max(1, least)
+        if manifest.intents() or not _agrees(folder, manifest):
+            return True
+        return sum(file.rows for file in hot) >= max(1, least)
     finally:
         manifest.close()
 
