@@ -145,10 +145,10 @@ def _mirrored(data: Path, now: datetime) -> Iterator[tuple[Path, int, list[str]]
             if path.endswith(".sqlite3"):
                 _copy_database(data / path, mirror / path)
         for path in _files(data):  # listed anew: every file that the databases name is there by now
-            if path.startswith(_GROWING) and not path.endswith(".seg"):
-                _as_it_is(data / path, mirror / path)
-            elif not path.endswith((".sqlite3", ".seg")):
-                _link(data / path, mirror / path)
+            if path.endswith((".sqlite3", ".seg")):
+                continue
+            take = _as_it_is if path.startswith(_GROWING) else _link
+            take(data / path, mirror / path)
         end = _mirror_journal(data / "journal", mirror / "journal", problems)
         yield mirror, end, problems
     finally:
