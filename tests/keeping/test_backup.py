@@ -47,8 +47,8 @@ def test_it_comes_back_whole_and_works(original: Path, tmp_path: Path) -> None:
     data, new = original / "data", tmp_path / "new"
     assert "files are whole" in sekisho(data, *_words(original, "verify"))
     sekisho(data, *_words(original, "restore"), "--into", str(new))
-    assert installation.events(new) == installation.events(data) != []
     mine, theirs = bytes_of(data / "journal"), bytes_of(new / "journal")
+    assert installation.events(new) == installation.events(data) != []  # each question is journaled, too
     assert len(theirs) >= 2
     assert all(mine[name].startswith(data_) for name, data_ in theirs.items())
     for name in ("decoy.key", "tokens.json"):

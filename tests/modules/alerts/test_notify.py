@@ -180,7 +180,7 @@ def test_an_alert_that_rose_while_its_first_message_waited_is_told_once(
     for seconds in (wait, wait + 20, wait + 4000):
         while deliver_due(NOW + timedelta(seconds=seconds), settings):
             pass
-    got = [text.splitlines()[0] for *_, text, status in hook.got if status == 200]
+    got = [text.strip("`\n").splitlines()[0] for *_, text, status in hook.got if status == 200]
     firsts = [line for line in got if "severity risen" not in line]
     assert sorted(firsts) == sorted({*firsts}), "no words come twice"
     assert len(got) == 3, "of one both the first and the rise, of the other one message"
