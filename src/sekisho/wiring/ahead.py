@@ -121,14 +121,21 @@ class Worker:
         self.pid = self._process.pid
 
     def ask(self, start: int, end: int) -> None:
-        self._socket.sendall(start.to_bytes(_LENGTH, "big") + end.to_bytes(_LENGTH, "big"))
+        """Raises ``RuntimeError`` if the worker has ended."""
+        try:
+            self._socket.sendall(start.to_bytes(_LENGTH, "big") + end.to_bytes(_LENGTH, "big"))
+        except ConnectionError as error:
+            raise self._ended() from error
 
     def answer(self) -> Normalised:
         """Waits for it. Raises ``RuntimeError`` if the worker ended instead."""
         try:
             return self._answer()
         except (EOFError, ConnectionError) as error:
-            raise RuntimeError(f"the normalising process ended with status {self._process.wait()}") from error
+            raise self._ended() from error
+
+    def _ended(self) -> RuntimeError:
+        return RuntimeError(f"the normalising process ended with status {self._process.wait()}")
 
     def _answer(self) -> Normalised:
         head, files, _, _ = socket.recv_fds(self._socket, _LENGTH, 1)

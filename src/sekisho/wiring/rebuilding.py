@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sekisho import lake, normalise, pipeline
+from sekisho.detect import unjudged
 from sekisho.journal import JournalReader
 from sekisho.lake import files, lock, manifest
 from sekisho.lake.cold.compact import LOCK
@@ -75,6 +76,7 @@ def rebuild(
                 "see whether parts of the journal are in an archive (`sekisho restore`), or records were read"
                 " under another source by hand (`sekisho rejects`); run again with --accept-fewer to go on",
             )
+        _carry_unjudged(current, new)
         swap(new, current)
         if keep_old:
             new.rename(old)
@@ -120,6 +122,18 @@ def _build(settings: Settings, folder: Path, before: dict[str, int], progress: P
         before,
         _events_of(folder),
     )
+
+
+def _carry_unjudged(old: Path, new: Path) -> None:
+    """What rules could not judge stays counted: nothing is judged here, and the events are the same."""
+    counted = unjudged.of_counters(_counters(old))
+    counted.subtract(unjudged.of_counters(_counters(new)))  # of a rebuild that was cut off behind this
+    held = manifest.Manifest(new)
+    try:
+        with held.transaction():
+            held.count(unjudged.to_counters({what: number for what, number in counted.items() if number}))
+    finally:
+        held.close()
 
 
 def _next(store: lake.Lake) -> int:
