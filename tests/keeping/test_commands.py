@@ -108,6 +108,7 @@ def test_archive_and_restore_by_commands(tmp_path: Path, store: Store) -> None:
         f'[keep]\njournal_years = 0.1\n[keep.archive]\nbucket = "locked"\nlock_days = 30\n'
         f'endpoint = "http://127.0.0.1:{store.port}"\ncredentials_file = "{secret}"\n',
     )
+    secret.chmod(0o644)
     assert "others may read" in sekisho(data, "archive", "run", code=1)
     secret.chmod(0o600)
     assert "would go" in sekisho(data, "archive", "run", "--dry-run")

@@ -5,14 +5,16 @@ The stages are the real ones. What happens in parts: ``test_quarantine``; to rej
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sekisho.pipeline import Stages, advance
+from sekisho import normalise
+from sekisho.model import Frame
+from sekisho.pipeline import Part, Stages, advance
 from tests.pipeline.world import CrashError, World
 
 
@@ -91,3 +93,19 @@ def test_a_damaged_frame_is_reported_the_rest_goes_through(tmp_path: Path) -> No
     outcome = world.outcome()
     assert [code for _, code in outcome["rejects"] if code == "damaged"] == ["damaged"]
     assert len(outcome["events"]) >= 8
+
+
+def test_a_stage_that_loses_a_record_ends_the_process(tmp_path: Path) -> None:
+    """Else the record would be passed over for ever: the offset goes on."""
+    world = World(tmp_path / "data")
+    world.fill(2)
+    stages = world.open()
+
+    def normalise_(frames: Sequence[Frame], part: Part | None) -> normalise.Normalised:
+        whole = stages.normalise(frames, part)
+        return whole._replace(events=whole.events.slice(1))
+
+    with pytest.raises(RuntimeError, match="12 records came"):
+        advance(replace(stages, normalise=normalise_), 1000)
+    assert stages.offset() is None
+    world.close()
