@@ -66,7 +66,7 @@ def command() -> None:
 
     \b
     Examples:
-      sekisho backup make /mnt/backup --passphrase-file /root/sekisho-passphrase
+      sekisho backup make /mnt/backup --passphrase-file /etc/sekisho/backup-passphrase
       sekisho backup list /mnt/backup
       sekisho backup verify /mnt/backup
       sekisho backup drill /mnt/backup
@@ -96,7 +96,7 @@ def make(
     \b
     Examples:
       sekisho backup make /mnt/backup --dry-run
-      sekisho backup make /mnt/backup --passphrase-file /root/sekisho-passphrase
+      sekisho backup make /mnt/backup --passphrase-file /etc/sekisho/backup-passphrase
     """
     settings = obj.existing()
     keys = _keys(passphrase_file, without_secrets or dry_run)
@@ -189,7 +189,7 @@ def verify(folder: Path, stamp: str, passphrase_file: Path | None, without_secre
 
     \b
     Examples:
-      sekisho backup verify /mnt/backup --passphrase-file /root/sekisho-passphrase
+      sekisho backup verify /mnt/backup --passphrase-file /etc/sekisho/backup-passphrase
       sekisho backup verify /mnt/backup --without-secrets
 
     Ends with 1 if something is missing, cut short or altered; each part is named.
@@ -267,7 +267,7 @@ def drill(
 
     \b
     Examples:
-      sekisho backup drill /mnt/backup --passphrase-file /root/sekisho-passphrase
+      sekisho backup drill /mnt/backup --passphrase-file /etc/sekisho/backup-passphrase
       sekisho backup drill /mnt/backup --rebuild --scratch /var/tmp
 
     Ends with 0 if everything was as it should be, 1 if not.
