@@ -78,7 +78,7 @@ def refused(platform: Platform) -> dict[str, int]:
     return found
 
 
-def settled(platform: Platform, seconds: float = 30) -> None:
+def settled(platform: Platform, seconds: float = 240) -> None:
     """Nothing waits any more."""
 
     def nothing() -> bool:
