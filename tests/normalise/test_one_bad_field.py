@@ -80,7 +80,7 @@ def spoilable() -> list[tuple[Case, tuple[Any, ...]]]:
     return found
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_junk_in_a_field_that_may_be_absent_changes_neither_user_nor_time(data: st.DataObject) -> None:
     case, path = data.draw(st.sampled_from(spoilable()))
