@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sekisho.contract import Hints, Json, Lines
 from sekisho.contract.source import AnySource
 from sekisho.normalise.formats import windows_beat, windows_json
-from sekisho.normalise.literals import literals
+from sekisho.normalise.literals import branches, literals
 from sekisho.normalise.routing import Router
 from tests.content.cases import RECEIVED_AT, cases, content
 from tests.normalise.test_windows import AT, BEAT, NOW
@@ -103,6 +103,18 @@ def test_where_a_pattern_matches_there_is_a_literal(data: st.DataObject) -> None
     assert pattern.search(text)
     if known := literals(pattern):
         assert any(literal in text for literal in known)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_the_branches_of_a_pattern_find_what_it_finds(data: st.DataObject) -> None:
+    parts = st.sampled_from(
+        ["abcd", "ef", "x", "|", "(?:ij|kl)", "[a|b]", "[^]|]", r"\|", "m*", "n?", "o{2}", r"\s", "^"]
+    )
+    written = "".join(data.draw(st.lists(parts, min_size=1, max_size=6))).encode()
+    pattern = re.compile(data.draw(st.sampled_from([b"", b"(?i)", b"(?s)"])) + written)
+    text = data.draw(st.binary(max_size=8) | st.text("abcdefxijklmno| ]", max_size=12).map(str.encode))
+    assert any(one.search(text) for one in branches(pattern)) == bool(pattern.search(text))
 
 
 VALUES: st.SearchStrategy[object] = (

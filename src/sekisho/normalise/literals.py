@@ -44,3 +44,15 @@ def literals(pattern: re.Pattern[bytes]) -> tuple[bytes, ...]:
         return ()
     found = tuple(_leading(alternative) for alternative in _alternatives(pattern.pattern))
     return found if all(len(one) >= _SHORTEST for one in found) else ()
+
+
+def branches(pattern: re.Pattern[bytes]) -> tuple[re.Pattern[bytes], ...]:
+    """Patterns of which one matches wherever ``pattern`` does: its alternatives, if it is nothing but such.
+
+    A search for an alternative that begins with a literal skips to it; a search for several alternatives at
+    once tries every byte (fifteen times slower on a record of 1.5 KB).
+    """
+    if pattern.groups or pattern.flags & re.VERBOSE:  # a reference would name another group
+        return (pattern,)
+    # the flags of ``pattern`` are all of them; those that its text begins with may stand in it but once
+    return tuple(re.compile(part, pattern.flags) for part in _alternatives(pattern.pattern))

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from sekisho.contract import Hints, Json, Lines, Unmappable, WindowsEvents
 from sekisho.contract.source import AnySource
-from sekisho.normalise.literals import literals
+from sekisho.normalise.literals import branches, literals
 from sekisho.normalise.wrapping import Unwrapped
 from sekisho.normalise.wrapping.syslog import inner
 
@@ -22,15 +22,15 @@ _ELEMENT = (b"<", b"\xef", b"\xff", b"\xfe")
 class _Known:
     """A source and how it is known by content."""
 
-    __slots__ = ("_marks", "_search", "_some", "rank", "source", "veto")
+    __slots__ = ("_marks", "_searches", "rank", "source", "veto")
 
     def __init__(self, source: AnySource) -> None:
         self.source, self.rank = source, source.recognise.rank
         pattern = source.recognise.pattern
         self._marks = source.recognise.marks
-        self._search = pattern.search if pattern else None
-        #: one of these is in whatever the pattern matches; empty: nothing is known
-        self._some = literals(pattern) if pattern else ()
+        #: one of these finds whatever the pattern does, and before it one of its literals is in the payload
+        #: (no literals: nothing is known); empty: there is no pattern
+        self._searches = [(literals(one), one.search) for one in branches(pattern)] if pattern else []
         #: a mark that was absent from the last payload: asked for first, it changes nothing but speed
         self.veto = self._marks[0] if self._marks else b""
 
@@ -39,14 +39,17 @@ class _Known:
             if mark not in payload:
                 self.veto = mark
                 return False
-        if self._search is None:
-            return True
-        if not self._some:
-            return self._search(payload) is not None
-        for some in self._some:
-            if some in payload:
-                return self._search(payload) is not None
-        return False
+        for some, search in self._searches:
+            if not some:
+                if search(payload):
+                    return True
+                continue
+            for literal in some:
+                if literal in payload:
+                    if search(payload):
+                        return True
+                    break
+        return not self._searches
 
 
 class Router:
