@@ -139,7 +139,7 @@ def test_a_crash_at_any_call_while_a_batch_is_taken_in_parts(
     bug: type[BaseException],
     fault: type[BaseException],
 ) -> None:
-    """Each case takes every 24th call, beginning with another one; together they take each place."""
+    """Each case takes every 24th call, beginning with another one: a place is tried in one of the cases."""
     cases = product([1, 7, 1000], [False, True], [CrashError, DeadError], [CrashError, DeadError])
     first = list(cases).index((size, after, bug, fault))
     places = range(1 + first, len(calls(bug, size)) + 1, 24)
